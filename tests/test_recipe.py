@@ -1,0 +1,117 @@
+"""Recipes: what ships loads, overrides land where they should, mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pskd.errors import UsageError
+from pskd.models import Signal, build
+from pskd.recipe import Recipe, Schedule, load_recipe, parse_recipe, shipped
+
+MINIMAL = {
+    "name": "mine",
+    "dataset": {"name": "simulated"},
+    "protocol": {"name": "cross_subject"},
+    "chain": [
+        {"name": "body", "model": {"name": "skeleton_gcn"}},
+        {"name": "student", "model": {"name": "temporal_cnn"}, "teachers": ["body"]},
+    ],
+}
+
+
+def problem(**changes: object) -> str:
+    with pytest.raises(UsageError) as caught:
+        parse_recipe({**MINIMAL, **changes}, "mine.yaml")
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_loads_and_builds_its_models(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.about
+    for stage in recipe.chain:
+        build(stage.model.name, Signal(classes=5), **stage.model.options)
+
+
+def test_a_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+    recipe = load_recipe("demo", ["chain.student.distill.logits={start: 1, end: 0}"])
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    assert load_recipe(path) == recipe
+    assert recipe.student.distill.logits == Schedule(start=1, end=0)
+
+
+def test_overrides_reach_stages_by_name_and_new_keys() -> None:
+    recipe = load_recipe(
+        "demo",
+        ["seed=7", "chain.student.fit.epochs=3", "chain.0.name=body", "views.mixup=0.5"]
+        + ["chain.fused.teachers=[]", "chain.sensor.teachers=[fused]"]
+        + ["chain.student.teachers=[{stage: body, weight: 0.5}]"],
+    )
+    assert (recipe.seed, recipe.student.fit.epochs, recipe.views.mixup) == (7, 3, 0.5)
+    assert recipe.student.teachers[0].weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed", ["no override", "seed=3"]),
+        ("chain.studnt.fit.epochs=3", ["'studnt'", "student"]),
+        ("chain.student.fit.epoch=3", ["chain.student.fit.epoch", "'epochs'"]),
+        ("sed=3", ["'sed'", "'seed'"]),
+        ("chain.student.distill.selection=asc", ["selection", "'acs'"]),
+        ("chain.student.fit.epochs=0", ["epochs", "not 0"]),
+        ("chain.student.distill.logits={strt: 1}", ["logits"]),
+        ("seed=[", ["seed", "not YAML"]),
+        ("seed.x=1", ["'seed'", "no keys"]),
+        ("clips.samples=fast", ["clips.samples", "'fast'"]),
+    ],
+)
+def test_a_wrong_override_names_the_key_and_the_nearest(override: str, words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe("demo", [override])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="'utd-mhad'"):
+        load_recipe("utd-mad")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none.yaml"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "!!python/object:os.system {}\n"])
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"r\.yaml"):
+        load_recipe(path)
+
+
+def test_unknown_keys_missing_keys_and_newer_formats() -> None:
+    assert "'datset'" in problem(datset={}) and "'dataset'" in problem(datset={})
+    assert "newer" in problem(format=99)
+    without = {k: v for k, v in MINIMAL.items() if k != "protocol"}
+    with pytest.raises(UsageError, match="'protocol' is missing"):
+        parse_recipe(without, "mine.yaml")
+
+
+def test_teachers_come_from_earlier_stages_only() -> None:
+    stages = yaml.safe_load(yaml.safe_dump(MINIMAL["chain"]))
+    assert "no stage before it" in problem(chain=stages[::-1])
+    assert "two stages" in problem(chain=[stages[0], stages[0]])
+    stages[1]["teachers"] = ["boddy"]
+    assert "'body'" in problem(chain=stages)
+
+
+def test_plain_teacher_names_are_enough() -> None:
+    recipe = parse_recipe(MINIMAL, "mine.yaml")
+    assert isinstance(recipe, Recipe)
+    assert recipe.student.teachers[0].stage == "body"
