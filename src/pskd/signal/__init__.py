@@ -1,0 +1,1 @@
+"""Signals: arrays in, arrays out."""
