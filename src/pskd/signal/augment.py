@@ -27,9 +27,7 @@ class Batch(NamedTuple):
     """[B, classes], shares of the labels"""
 
 
-def make_views(
-    batch: Batch, options: ViewOptions, generator: Generator, up: int = 1
-) -> Batch:
+def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int = 1) -> Batch:
     """Draw one random view of each clip; `up` is the skeleton's upward axis."""
     acceleration, skeleton, has_skeleton, target = batch
     if options.time_warp or options.crop:

@@ -1,0 +1,245 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import pooch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pskd import __version__
+from pskd.errors import PskdError, UsageError
+from pskd.recipe import Recipe, load_recipe, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pskd.train.fit import Progress as EpochDone
+
+app = typer.Typer(
+    help="Distil what a camera sees into a model that a smartwatch can run.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changes to the recipe."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print it.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Train the whole method on simulated people: no download, a few minutes on a laptop.
+
+    Example: pskd demo
+    """
+    _train(load_recipe("demo"), None, folder, as_json)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+    overrides: Overrides = None,
+    data_root: DataRoot = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Run folder. Default: runs/RECIPE-seedN.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train every stage of a recipe, and the student alone beside it.
+
+    Stopped or killed, the same command goes on where it was.
+
+    Example: pskd train utd-mhad --data-root ~/data seed=1
+    """
+    resolved = load_recipe(recipe, overrides or ())
+    folder = folder or Path("runs") / f"{resolved.name}-seed{resolved.seed}"
+    _train(resolved, data_root, folder, as_json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data_root: DataRoot = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Predict the test side again from the saved weights of a run, and score it.
+
+    Example: pskd evaluate runs/demo
+    """
+    from pskd.train.run import evaluate as evaluate_run
+
+    evaluate_run(run, data_root=data_root, cache=_cache())
+    _show([run], as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: one, or one a seed.")],
+    page: Annotated[
+        Path | None, typer.Option("--out", help="HTML page. Default: RUN/report.html for one run.")
+    ] = None,
+    as_json: JsonFlag = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """Make the report of one run, or the table over several seeds, from the run files alone.
+
+    Example: pskd report runs/utd-mhad-seed*
+    """
+    from pskd.evaluate.report import markdown_table, write_report
+
+    if markdown:
+        typer.echo(markdown_table(runs))
+        return
+    page = page or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
+    written = write_report(runs, page)
+    _show(runs, as_json)
+    if not as_json:
+        out.print(f"Report: {written}", soft_wrap=True)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
+    file: Annotated[Path, typer.Argument(help="CSV with columns t,x,y,z, or x,y,z and --rate.")],
+    unit: Annotated[
+        Literal["g", "m/s2", "auto"],
+        typer.Option(help="Unit of the file; auto reads it off gravity."),
+    ] = "auto",
+    rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    hop: Annotated[float | None, typer.Option(help="Seconds between windows.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recognise what was done in a recording of a watch.
+
+    Example: pskd predict runs/demo walk.csv --unit m/s2 --json
+    """
+    from pskd.edge.predict import predict_windows, read_csv
+    from pskd.models.student_folder import load_student
+
+    folder = run / "student" if (run / "student").is_dir() else run
+    student, config = load_student(folder)
+    recording = read_csv(file, rate=rate, unit=unit)
+    windows = predict_windows(student, config, recording, hop_seconds=hop)
+    for note in recording.notes:
+        err.print(note, soft_wrap=True)
+    if as_json:
+        rows = [asdict(w) for w in windows]
+        _print_json({"file": str(file), "notes": recording.notes, "windows": rows})
+        return
+    table = Table("from s", "to s", "class", "probability")
+    for w in windows:
+        table.add_row(f"{w.start_s:.2f}", f"{w.end_s:.2f}", w.class_name, f"{w.probability:.3f}")
+    out.print(table)
+
+
+@app.command()
+def recipes(as_json: JsonFlag = False) -> None:
+    """List the recipes that ship.
+
+    Example: pskd recipes
+    """
+    if as_json:
+        _print_json(shipped())
+        return
+    table = Table("recipe", "about")
+    for name, about in shipped().items():
+        table.add_row(name, about)
+    out.print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 0, 1 where something failed, 2 for wrong use."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        _fail(error, 2)
+    except PskdError as error:
+        _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        err.print("Stopped. The same command goes on where it was.")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _fail(error: PskdError, code: int) -> NoReturn:
+    err.print(f"pskd: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) -> None:
+    from pskd.train.run import train as train_run
+
+    with _progress() as told:
+        train_run(recipe, data_root=data_root, out=folder, cache=_cache(), report=told)
+    _show([folder], as_json)
+    if not as_json:
+        out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _show(runs: list[Path], as_json: bool) -> None:
+    from pskd.evaluate.report import as_json as to_json
+    from pskd.evaluate.report import terminal_table
+
+    if as_json:
+        _print_json(to_json(runs))
+    else:
+        out.print(terminal_table(runs))
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("PSKD_CACHE") or pooch.os_cache("pskd"))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[EpochDone], None]]:
+    """A bar a stage, with loss and time left; silent where nobody looks at a terminal."""
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+
+        def told(done: EpochDone) -> None:
+            if done.stage not in tasks:
+                tasks[done.stage] = bars.add_task(done.stage, total=done.epochs, loss=0.0)
+            bars.update(tasks[done.stage], completed=done.epoch, loss=done.loss)
+
+        yield told

@@ -1,0 +1,1 @@
+"""The method: which teacher a student listens to, and what it takes from it."""

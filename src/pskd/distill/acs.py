@@ -1,0 +1,128 @@
+"""Adaptive-Confidence Semantic (ACS) loss of PSKD (arXiv 2208.08090), as this project reads it.
+
+For each clip the student mimics one teacher or the label: of the teachers whose prediction is
+right, the most confident one, if its confidence is above a threshold; otherwise the label. The
+same choice drives the semantic term. The paper names the adaptive selection and the semantic
+term without formulas that we could check, so the rules below are our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pskd.distill.losses.kd import kd
+
+LABEL = -1
+"""The choice of the label instead of a teacher."""
+
+
+def confidence(probabilities: Tensor, target: Tensor) -> Tensor:
+    """How much of the target a teacher covers: sum over classes of min(p, y).
+
+    For a plain label this is the probability of the true class; for a mixed one it is 1 only when
+    the teacher gives each class its share.
+
+    Args:
+        probabilities: [..., B, K].
+        target: Shares of the labels [B, K].
+
+    Returns:
+        [..., B], between 0 and 1.
+    """
+    return torch.minimum(probabilities, target).sum(-1)
+
+
+def select(
+    teacher_logits: Tensor,
+    target: Tensor,
+    threshold: float,
+    weights: Tensor | None = None,
+    available: Tensor | None = None,
+) -> Tensor:
+    """Choose for each clip which teacher to mimic, or the label.
+
+    A teacher is right where its most probable class has the largest share of the target.
+
+    Args:
+        teacher_logits: [M, B, K].
+        target: Shares of the labels [B, K].
+        threshold: The label is chosen unless a confidence is above this.
+        weights: Preference for each teacher [M]: of several that may be chosen, the one with the
+            largest weight times confidence is. A teacher of weight 0 is never chosen.
+        available: Which teachers can be asked [M, B], bool; all, if None.
+
+    Returns:
+        [B], index of the teacher or `LABEL`.
+    """
+    probabilities = teacher_logits.softmax(-1)
+    right = target.amax(-1) <= target.gather(1, probabilities.argmax(-1).T).T
+    score = confidence(probabilities, target)
+    usable = right & (score > threshold)
+    if available is not None:
+        usable &= available
+    if weights is not None:
+        score = score * weights.unsqueeze(1)
+    best, choice = torch.where(usable, score, 0.0).max(0)
+    return torch.where(best > 0, choice, LABEL)
+
+
+def gather_choice(values: Tensor, choice: Tensor) -> Tensor:
+    """Rows of values [M, B, D] from the chosen teacher of each clip; zeros for the label."""
+    index = choice.clamp(min=0).view(1, -1, 1).expand(1, -1, values.shape[-1])
+    picked = values.gather(0, index).squeeze(0)
+    return torch.where((choice == LABEL).unsqueeze(1), 0.0, picked)
+
+
+def selected_kl(
+    student_logits: Tensor, teacher_logits: Tensor, choice: Tensor, temperature: float
+) -> Tensor:
+    """T^2 KL(teacher || student) with the chosen teacher; 0 where the label is chosen.
+
+    Args:
+        student_logits: [B, K].
+        teacher_logits: [M, B, K].
+        choice: From `select` [B].
+        temperature: T.
+
+    Returns:
+        [B].
+    """
+    divergence = kd(student_logits, gather_choice(teacher_logits, choice), temperature)
+    return torch.where(choice == LABEL, 0.0, divergence)
+
+
+def selected_semantic(
+    student_embedding: Tensor,
+    teacher_embeddings: Tensor,
+    choice: Tensor,
+    target: Tensor,
+    class_vectors: Tensor,
+) -> Tensor:
+    """1 - cosine to the chosen teacher's embedding, or to the class-name vector of the label.
+
+    Args:
+        student_embedding: [B, E].
+        teacher_embeddings: [M, B, E].
+        choice: From `select` [B].
+        target: Shares of the labels [B, K]; a mixed label is tied to the mix of its vectors.
+        class_vectors: [K, E].
+
+    Returns:
+        [B].
+    """
+    goal = target @ class_vectors
+    if len(teacher_embeddings):
+        chosen = gather_choice(teacher_embeddings, choice)
+        goal = torch.where((choice == LABEL).unsqueeze(1), goal, chosen)
+    return 1 - functional.cosine_similarity(student_embedding, goal, dim=-1)
+
+
+def choice_shares(choice: Tensor, teachers: Sequence[str]) -> dict[str, float]:
+    """Share of clips that went to each teacher and to the label."""
+    counts = torch.bincount(choice + 1, minlength=len(teachers) + 1).tolist()
+    total = max(len(choice), 1)
+    return {name: n / total for name, n in zip(["label", *teachers], counts, strict=True)}

@@ -1,0 +1,1 @@
+"""One loss a file, named as its paper names it: tensors in, one value a clip out."""

@@ -1,0 +1,1 @@
+"""What leaves for a watch: a trained student at work outside of training."""

@@ -1,0 +1,254 @@
+"""Reading a user's accelerometer recording from CSV, with an error for whatever is doubtful."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pskd.data.recording import STANDARD_GRAVITY
+from pskd.errors import DataError, UsageError, nearest
+
+MAX_BYTES = 200_000_000
+MAX_LINE = 4096
+LARGEST = 1e20
+"""Well above time stamps in nanoseconds, well below where sums of squares overflow."""
+GAP_INTERVALS, GAP_SECONDS = 5, 0.25
+"""A longer pause than both between two samples is a gap."""
+RATES = (1.0, 10_000.0)
+"""Sampling rates, Hz, that an accelerometer of a watch may have."""
+
+Unit = Literal["g", "m/s2", "auto"]
+
+_TIME = re.compile(r"(?:t|time|timestamp)(?:_(s|ms|us|ns))?")
+_SECONDS = {None: 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_AXIS = re.compile(r"(?:a|acc_?|accel_?|acceleration_?|accelerometer_?)?([xyz])")
+_COLUMNS = "t,x,y,z, or x,y,z with a rate"
+
+
+@dataclass(frozen=True)
+class AccelerometerFile:
+    """An accelerometer recording of a user.
+
+    Attributes:
+        path: The file.
+        times: Time of each sample [T], s, strictly increasing, as in the file.
+        acceleration: Specific force [T, 3], float32, in g.
+        rate: Samples a second, gaps not counted.
+        segments: Parts of the signal without a gap, in order.
+        notes: What the user should know of how the file was read.
+    """
+
+    path: Path
+    times: NDArray[np.float64]
+    acceleration: NDArray[np.float32]
+    rate: float
+    segments: tuple[slice, ...]
+    notes: list[str]
+
+
+def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> AccelerometerFile:
+    """Read an accelerometer recording from a CSV file with a header.
+
+    Columns, in any order and case, others ignored: `x`, `y`, `z` (also `ax`, `acc_x`, `accel_x`,
+    `acceleration_x`, ...) and, unless `rate` is given, `t` (also `time`, `timestamp`) in seconds,
+    or `t_ms`, `t_us`, `t_ns` in those units.
+
+    Args:
+        path: The file.
+        rate: Sampling rate in Hz of a file without time stamps.
+        unit: Unit of the file; `auto` tells g from m/s2 by the median of the norm.
+
+    Raises:
+        UsageError: No such file, an unknown unit, a rate that is missing or impossible.
+        DataError: The file is empty, too large or no CSV; columns are missing or ambiguous; a
+            value is not a finite number; time stamps repeat, go back or have another unit than
+            said; the acceleration has another unit than said.
+    """
+    if unit not in ("g", "m/s2", "auto"):
+        raise UsageError(f"unknown unit {unit!r}", remedy=nearest(unit, ("g", "m/s2", "auto")))
+    try:
+        times, values, lines = _parse(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "is not a text file", where=path, remedy=f"Give a CSV: {_COLUMNS}"
+        ) from error
+    notes: list[str] = []
+    if times is None:
+        times = np.arange(len(values)) / _checked_rate(path, rate)
+    elif rate is not None:
+        notes.append(f"The rate of {rate:g} Hz was not used: the file has time stamps.")
+    segments, rate = _split_at_gaps(path, times, lines, notes)
+    acceleration = _in_g(path, values, unit, notes)
+    return AccelerometerFile(path, times, acceleration, rate, segments, notes)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, with their numbers from 1."""
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(
+            f"is larger than {MAX_BYTES // 10**6} MB", where=path, remedy="Split it into parts"
+        )
+    with path.open(encoding="utf-8-sig") as file:
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise DataError(
+                    f"line is longer than {MAX_LINE} characters",
+                    where=f"{path}, line {number}",
+                    remedy="Give a CSV with one sample a line",
+                )
+            if line.strip():
+                yield number, line.replace('"', "")
+
+
+def _parse(
+    path: Path,
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.int64]]:
+    """Times [T] in seconds or None, values [T, 3] as in the file, and the line of each sample."""
+    rows = _lines(path)
+    _, first = next(rows, (0, ""))
+    header = [cell.strip().lower() for cell in first.split(",")]
+    picked, scale = _columns(path, header)
+    pick = itemgetter(*picked)
+    cells, lines = array("d"), array("q")
+    for number, line in rows:
+        row = line.split(",")
+        if len(row) != len(header):
+            raise DataError(
+                f"line has {len(row)} cells, the header has {len(header)}",
+                where=f"{path}, line {number}",
+                remedy="Separate cells by commas, and decimals by points",
+            )
+        try:
+            cells.extend(map(float, pick(row)))
+        except ValueError as error:
+            raise DataError(
+                str(error), where=f"{path}, line {number}", remedy="Mend or remove the line"
+            ) from error
+        lines.append(number)
+    if len(lines) < 2:
+        raise DataError(f"has {len(lines)} samples, at least 2 are needed", where=path)
+    table = np.frombuffer(cells).reshape(-1, len(picked))
+    numbers = np.frombuffer(lines, np.int64)
+    bad = ~(np.abs(table) < LARGEST).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"a value is not a finite number below {LARGEST:g}, on {bad.sum()} lines from here on",
+            where=f"{path}, line {numbers[bad.argmax()]}",
+            remedy="Mend or remove these lines",
+        )
+    return (table[:, 3] * scale if len(picked) == 4 else None), table[:, :3], numbers
+
+
+def _columns(path: Path, header: list[str]) -> tuple[list[int], float]:
+    """Indices of x, y, z and, where there is one, the time; and the seconds in a unit of time."""
+    if header == [""]:
+        raise DataError("is empty", where=path, remedy=f"Give a CSV with columns {_COLUMNS}")
+    found: dict[str, list[int]] = {"x": [], "y": [], "z": [], "t": []}
+    scale = 1.0
+    for index, name in enumerate(header):
+        if axis := _AXIS.fullmatch(name):
+            found[axis[1]].append(index)
+        elif time := _TIME.fullmatch(name):
+            found["t"].append(index)
+            scale = _SECONDS[time[1]]
+    missing = [name for name in "xyz" if not found[name]]
+    double = [name for name, indices in found.items() if len(indices) > 1]
+    if missing or double:
+        fault = f"no column for {', '.join(missing)}" if missing else f"several for {double[0]}"
+        raise DataError(
+            f"{fault} in the header {','.join(header)[:200]!r}",
+            where=f"{path}, line 1",
+            remedy=f"Name the columns in the first line: {_COLUMNS}",
+        )
+    return [indices[0] for indices in found.values() if indices], scale
+
+
+def _checked_rate(path: Path, rate: float | None) -> float:
+    if rate is None:
+        raise UsageError(
+            "has no time stamps and no rate was given",
+            where=path,
+            remedy="Give --rate in Hz, or a column t in seconds",
+        )
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UsageError(
+            f"rate is {rate:g} Hz", remedy=f"Give one from {RATES[0]:g} to {RATES[1]:g} Hz"
+        )
+    return rate
+
+
+def _split_at_gaps(
+    path: Path, times: NDArray[np.float64], lines: NDArray[np.int64], notes: list[str]
+) -> tuple[tuple[slice, ...], float]:
+    """Parts without gaps, and the rate within them."""
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        at = int((steps <= 0).argmax())
+        fault = "repeats" if steps[at] == 0 else "is earlier than"
+        raise DataError(
+            f"time stamp {times[at + 1]:.10g} s {fault} the one before",
+            where=f"{path}, line {lines[at + 1]}",
+            remedy="Sort the lines by time and keep one of each time stamp",
+        )
+    usual = float(np.median(steps))
+    if not RATES[0] <= 1 / usual <= RATES[1]:
+        raise DataError(
+            f"samples are {usual:g} s apart, which no accelerometer's are",
+            where=path,
+            remedy="Name the column of times after its unit: t_s, t_ms, t_us or t_ns",
+        )
+    gaps = np.flatnonzero(steps > max(GAP_INTERVALS * usual, GAP_SECONDS))
+    if len(gaps):
+        notes.append(
+            f"{len(gaps)} gap{'s' * (len(gaps) > 1)} in time, the first of {steps[gaps[0]]:.2f} s "
+            f"before line {lines[gaps[0] + 1]}: no window spans a gap."
+        )
+    edges = [0, *(int(gap) + 1 for gap in gaps), len(times)]
+    segments = tuple(slice(a, b) for a, b in pairwise(edges))
+    return segments, 1 / float(np.delete(steps, gaps).mean())
+
+
+def _in_g(
+    path: Path, values: NDArray[np.float64], unit: Unit, notes: list[str]
+) -> NDArray[np.float32]:
+    """Acceleration in g, after a check of its unit: most of the time, gravity is most of it."""
+    norm = float(np.median(np.linalg.norm(values, axis=1)))
+    looks = next((name for name, one in _ONE_G.items() if one / 2 < norm < one * 2), None)
+    if unit != "auto" and looks not in (unit, None):
+        raise DataError(
+            f"median norm of the acceleration is {norm:.3g}, which looks like {looks}, not {unit}",
+            where=path,
+            remedy=f"Pass --unit {looks}",
+        )
+    if unit == "auto" and looks is None:
+        raise DataError(
+            f"median norm of the acceleration is {norm:.3g}, neither g nor m/s2",
+            where=path,
+            remedy="Give the acceleration with gravity, and its unit with --unit",
+        )
+    if unit == "auto":
+        notes.append(f"Unit taken as {looks}: the median norm of the acceleration is {norm:.3g}.")
+    elif looks is None:
+        notes.append(
+            f"The median norm of the acceleration is {norm:.3g} {unit}, where {_ONE_G[unit]:.3g} "
+            "is usual: is gravity in it?"
+        )
+    return (values / _ONE_G[looks or unit]).astype(np.float32)
+
+
+_ONE_G: dict[str, float] = {"g": 1.0, "m/s2": STANDARD_GRAVITY}

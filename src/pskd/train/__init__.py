@@ -1,0 +1,1 @@
+"""One run: the chain trained stage by stage into a run folder."""

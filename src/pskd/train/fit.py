@@ -1,0 +1,349 @@
+"""The training loop of one stage.
+
+All randomness comes from (seed, stage, epoch, step), and a checkpoint holds everything else, so a
+stage that was killed and started again ends with the same bytes as one that was left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pskd.data.clips import Clips
+from pskd.distill.chain import StageLoss, stage_loss
+from pskd.distill.motion import MotionHead
+from pskd.errors import CheckpointError, PskdError
+from pskd.models import Model, Output
+from pskd.recipe import Recipe, Stage
+from pskd.signal.augment import Batch, make_views
+from pskd.train.checkpoint import load_checkpoint, save_checkpoint
+
+CHECKPOINT_SECONDS = 10.0
+"""A checkpoint is written at the end of an epoch once this much time has passed since the last."""
+
+
+class Learner(nn.Module):
+    """A model and, while it trains, the head that predicts the body's motion."""
+
+    def __init__(self, model: Model, motion: MotionHead | None) -> None:
+        super().__init__()
+        self.model = model
+        self.motion = motion
+
+    def forward(self, *signals: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, embedding and, with a motion head, joint positions over time."""
+        output = self.model(*signals)
+        motion = self.motion(output.features) if self.motion else None
+        return output.logits, output.embedding, motion
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training of a stage stands after an epoch."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    loss: float
+
+
+def draw_seed(*keys: object) -> int:
+    """A 63-bit seed from anything that can be printed: the same keys, the same seed."""
+    digest = hashlib.sha256(repr(keys).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def signals(model: Model, batch: Batch) -> tuple[Tensor, ...]:
+    """The modalities that a model takes, in its order."""
+    return tuple(getattr(batch, name) for name in model.inputs)
+
+
+def available(model: Model, batch: Batch) -> Tensor:
+    """Clips that have every modality that a model takes [B], bool."""
+    return batch.has_skeleton | ("skeleton" not in model.inputs)
+
+
+def batches(clips: Clips, classes: int, size: int, order: Tensor | None = None) -> Iterator[Batch]:
+    """Clips in batches, in the order given; row i of every tensor is the same recording."""
+    order = torch.arange(len(clips.labels)) if order is None else order
+    for index in torch.split(order, size):
+        yield Batch(
+            clips.acceleration[index],
+            clips.skeleton[index],
+            clips.has_skeleton[index],
+            nn.functional.one_hot(clips.labels[index], classes).float(),
+        )
+
+
+@torch.inference_mode()
+def predict(model: Model, clips: Clips, classes: int) -> Output:
+    """Outputs of a model for all clips, in order, without any random change."""
+    model.eval()
+    device = next(model.parameters()).device
+    outputs = [
+        model(*(s.to(device) for s in signals(model, b))) for b in batches(clips, classes, 64)
+    ]
+    return Output(*(torch.cat(part).float().cpu() for part in zip(*outputs, strict=True)))
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
+    """One-cycle schedule (Smith 2018): cosine from peak / 25 up to the peak, then down to 0."""
+    rise = max(round(steps * warmup), 1)
+    if step < rise:
+        low, high, share = peak / 25, peak, step / rise
+    else:
+        low, high, share = peak, 0.0, (step - rise) / max(steps - rise, 1)
+    return low + (high - low) * (1 - math.cos(math.pi * share)) / 2
+
+
+@dataclass
+class _State:
+    """All that changes while a stage trains; what a checkpoint has to hold."""
+
+    learner: Learner
+    optimizer: torch.optim.AdamW
+    average: Learner | None
+    rows: list[dict[str, Any]]
+
+    def save(self, path: Path, identity: Mapping[str, Any], finished: bool) -> None:
+        if finished:  # only the model is needed from here on
+            tensors = {f"model.{k}": v for k, v in self.final_model().state_dict().items()}
+        else:
+            tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
+            for i, moments in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
+            if self.average:
+                tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        meta = {"identity": dict(identity), "finished": finished, "rows": self.rows}
+        save_checkpoint(path, tensors, meta)
+
+    def restore(self, path: Path, identity: Mapping[str, Any]) -> bool:
+        """Take up a checkpoint; True if the stage is finished."""
+        tensors, meta = load_checkpoint(path)
+        if meta.get("identity") != dict(identity):
+            raise CheckpointError(
+                "belongs to another recipe, seed or data",
+                where=path,
+                remedy="Choose another --out, or delete this folder to start over",
+            )
+        self.rows[:] = meta["rows"]
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = tensor
+        if meta["finished"]:
+            self.final_model().load_state_dict(parts["model"])
+            return True
+        self.learner.load_state_dict(parts["learner"])
+        if self.average:
+            self.average.load_state_dict(parts["average"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts["optimizer"].items():
+            i, _, moment = name.partition(".")
+            moments.setdefault(int(i), {})[moment] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return False
+
+    def final_model(self) -> Model:
+        return (self.average or self.learner).model
+
+    @torch.no_grad()
+    def update_average(self, decay: float, step: int) -> None:
+        """Exponential moving average, faster at first so that it forgets the initial weights."""
+        if not self.average:
+            return
+        keep = min(decay, (1 + step) / (10 + step))
+        new = self.learner.state_dict()
+        for name, old in self.average.state_dict().items():
+            if old.is_floating_point():
+                old.lerp_(new[name], 1 - keep)
+            else:
+                old.copy_(new[name])
+
+
+def fit(
+    stage: Stage,
+    model: Model,
+    clips: Clips,
+    validation: Clips | None,
+    teachers: Mapping[str, Model],
+    *,
+    recipe: Recipe,
+    class_vectors: Tensor,
+    up: int,
+    fabric: Fabric,
+    checkpoint: Path,
+    identity: Mapping[str, Any],
+    stream: str,
+    report: Callable[[Progress], None],
+) -> tuple[Model, list[dict[str, Any]]]:
+    """Train a stage; return its model and its metrics, a row an epoch.
+
+    A checkpoint that is there is taken up. When training ends it holds the model and the metrics.
+
+    Args:
+        stage: What to train and how.
+        model: As initialised.
+        clips: Training clips.
+        validation: Clips to look at, never to choose by; or None.
+        teachers: Trained models of earlier stages by name, in the order of `stage.teachers`.
+        recipe: Views and seed.
+        class_vectors: [K, E].
+        up: Upward axis of the skeleton.
+        fabric: Device, precision and processes.
+        checkpoint: File to save to.
+        identity: Facts that a checkpoint must share to be taken up.
+        stream: Name of the random stream: stages with the same one see the same views.
+        report: Called after every epoch.
+
+    Raises:
+        CheckpointError: The checkpoint is torn, foreign, or of another recipe.
+        PskdError: The loss is no longer finite.
+    """
+    options, size, classes = stage.fit, len(clips.labels), len(class_vectors)
+    batch_size = min(options.batch_size, size)
+    steps = size // batch_size
+    head = None
+    if stage.distill.motion and bool(clips.has_skeleton.any()):
+        head = MotionHead(model.feature_channels, clips.skeleton[0, 0].numel())
+    learner = Learner(model, head)
+    optimizer = torch.optim.AdamW(
+        learner.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    distributed, optimizer = fabric.setup(learner, optimizer)
+    average = deepcopy(learner) if options.averaging else None
+    state = _State(learner, optimizer, average, [])
+    finished = checkpoint.exists() and state.restore(checkpoint, identity)
+    fabric.barrier()
+    if finished:
+        return state.final_model(), state.rows
+    for teacher in teachers.values():
+        teacher.eval().to(fabric.device)
+    class_vectors = class_vectors.to(fabric.device)
+    saved_at, began = time.monotonic(), time.monotonic()
+    before = state.rows[-1]["seconds"] if state.rows else 0.0
+
+    for epoch in range(len(state.rows), options.epochs):
+        shuffle = torch.Generator().manual_seed(draw_seed(recipe.seed, stream, epoch))
+        order = torch.randperm(size, generator=shuffle)[: steps * batch_size]
+        totals = _Totals()
+        learner.train()
+        for step, plain in enumerate(batches(clips, classes, batch_size, order)):
+            key = (recipe.seed, stream, epoch, step, fabric.global_rank)
+            torch.manual_seed(draw_seed(*key, "dropout"))
+            generator = torch.Generator(fabric.device).manual_seed(draw_seed(*key, "views"))
+            own = (part[fabric.global_rank :: fabric.world_size] for part in plain)
+            batch = Batch(*(part.to(fabric.device) for part in own))
+            batch = make_views(batch, recipe.views, generator, up)
+            with torch.no_grad(), fabric.autocast():
+                lessons = {
+                    name: (*_lesson(teacher, batch), available(teacher, batch))
+                    for name, teacher in teachers.items()
+                }
+            at = epoch * steps + step
+            logits, embedding, motion = distributed(*signals(model, batch))
+            loss = stage_loss(
+                stage,
+                progress=at / (options.epochs * steps),
+                logits=logits,
+                embedding=embedding,
+                motion=motion,
+                target=batch.target,
+                usable=available(model, batch),
+                skeleton=batch.skeleton,
+                has_skeleton=batch.has_skeleton,
+                teachers=lessons,
+                class_vectors=class_vectors,
+                generator=generator,
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(
+                    at, options.epochs * steps, options.learning_rate, options.warmup
+                )
+            optimizer.zero_grad()
+            fabric.backward(loss.total)
+            optimizer.step()
+            state.update_average(options.averaging, at)
+            totals.add(loss, logits, batch.target)
+
+        row: dict[str, Any] = {"stage": stage.name, "epoch": epoch + 1, "epochs": options.epochs}
+        row |= totals.means() | {"learning_rate": optimizer.param_groups[0]["lr"]}
+        if not math.isfinite(row["loss"]):
+            raise PskdError(
+                f"the loss of stage {stage.name!r} is {row['loss']} after epoch {epoch + 1}",
+                remedy=f"Lower chain.{stage.name}.fit.learning_rate",
+            )
+        last = epoch + 1 == options.epochs
+        if validation is not None and (last or (epoch + 1) % 10 == 0):
+            right = predict(state.final_model(), validation, classes).logits.argmax(1)
+            row["validation_accuracy"] = float((right == validation.labels).float().mean())
+        row["seconds"] = before + time.monotonic() - began
+        state.rows.append(row)
+        report(Progress(stage.name, epoch + 1, options.epochs, row["loss"]))
+        if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            if fabric.is_global_zero:
+                state.save(checkpoint, identity, finished=last)
+            saved_at = time.monotonic()
+    fabric.barrier()
+    return state.final_model(), state.rows
+
+
+def load_finished(path: Path, model: Model) -> tuple[Model, list[dict[str, Any]]]:
+    """Load the weights of a finished stage into `model`; return it with the stage's metrics.
+
+    Raises:
+        CheckpointError: The stage is not finished, or its checkpoint is torn or foreign.
+    """
+    remedy = "Run the same `pskd train` command again"
+    if not path.exists():
+        raise CheckpointError("missing: the run is not finished", where=path, remedy=remedy)
+    tensors, meta = load_checkpoint(path)
+    if not meta["finished"]:
+        raise CheckpointError("this stage is not finished", where=path, remedy=remedy)
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items()})
+    return model, meta["rows"]
+
+
+def _lesson(teacher: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+    output = teacher(*signals(teacher, batch))
+    return output.logits.float(), output.embedding.float()
+
+
+class _Totals:
+    """Means over the steps of an epoch."""
+
+    def __init__(self) -> None:
+        self.steps, self.loss, self.right = 0, 0.0, 0.0
+        self.terms: dict[str, float] = {}
+        self.choices: dict[str, float] = {}
+
+    def add(self, loss: StageLoss, logits: Tensor, target: Tensor) -> None:
+        self.steps += 1
+        self.loss += float(loss.total.detach())
+        self.right += float((logits.argmax(1) == target.argmax(1)).float().mean())
+        for name, term in loss.terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + float(term)
+        for name, share in loss.choices.items():
+            self.choices[name] = self.choices.get(name, 0.0) + share
+
+    def means(self) -> dict[str, Any]:
+        n = self.steps
+        row: dict[str, Any] = {
+            "loss": self.loss / n,
+            "terms": {k: v / n for k, v in self.terms.items()},
+            "train_accuracy": self.right / n,
+        }
+        if self.choices:
+            row["choices"] = {k: v / n for k, v in self.choices.items()}
+        return row

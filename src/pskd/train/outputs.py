@@ -1,0 +1,183 @@
+"""What a run leaves behind: environment, metrics, predictions, summary, student folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pskd.data.clips import Clips
+from pskd.evaluate.metrics import score
+from pskd.models import Model, count_macs, count_parameters
+from pskd.models.student_folder import StudentConfig, save_student
+from pskd.recipe import Recipe, Stage
+from pskd.train.checkpoint import write_atomic
+from pskd.train.fit import predict
+from pskd.train.prepare import Prepared
+
+FORMAT = 1
+"""Version of the run folder's format."""
+
+_PACKAGES = ("pskd", "torch", "lightning-fabric", "numpy", "scipy", "safetensors", "torchmetrics")
+
+Trained = tuple[Stage, str, Model, list[dict[str, Any]]]
+"""A stage, its role (`teacher`, `student` or `alone`), its model and its metrics."""
+
+
+def write_environment(recipe: Recipe, data: Prepared, device: torch.device, out: Path) -> None:
+    """environment.json: versions, device, commit, data and seed."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    content = {
+        "format": FORMAT,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "device": gpu or platform.processor() or platform.machine(),
+        "accelerator": device.type,
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+        "data": {"store": data.store.key, "recordings": len(data.store)},
+        "seed": recipe.seed,
+    }
+    _write_json(out / "environment.json", content)
+
+
+def write_results(
+    recipe: Recipe, data: Prepared, trained: Iterable[Trained], out: Path
+) -> dict[str, Any]:
+    """metrics.jsonl, predictions/, embeddings/ and summary.json; returns the summary."""
+    rows: list[dict[str, Any]] = []
+    blocks: dict[str, Any] = {}
+    for stage, role, model, metrics in trained:
+        rows += metrics
+        blocks[stage.name] = {
+            "role": role,
+            "model": stage.model.name,
+            "inputs": list(model.inputs),
+            "teachers": [t.stage for t in stage.teachers],
+            "parameters": count_parameters(model),
+            "macs": count_macs(model, data.signal),
+            "seconds": metrics[-1]["seconds"],
+            **_predict_sides(stage, model, data, out),
+        }
+    write_atomic(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
+    split = data.split
+    summary = {
+        "format": FORMAT,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "dataset": {
+            "name": data.source.name,
+            "title": data.source.title,
+            "classes": list(data.source.classes),
+            "citation": data.source.citation,
+            "licence": data.source.licence,
+            "recordings": len(data.store),
+            "set_aside": [asdict(trial) for trial in data.store.set_aside],
+        },
+        "protocol": {
+            "name": split.name,
+            "subject_independent": split.subject_independent,
+            "note": split.note,
+            "sides": {name: len(side) for name, side in split.sides.items()},
+            "subjects": {
+                name: sorted({data.store.info[i].subject for i in side})
+                for name, side in split.sides.items()
+            },
+        },
+        "student": recipe.student.name,
+        "alone": "student_alone",
+        "stages": blocks,
+        "seconds": sum(block["seconds"] for block in blocks.values()),
+    }
+    _write_json(out / "summary.json", summary)
+    return summary
+
+
+def write_student(
+    recipe: Recipe, data: Prepared, model: Model, summary: Mapping[str, Any], out: Path
+) -> None:
+    """student/: what leaves for the watch."""
+    window = float(data.train.seconds.median())
+    block = summary["stages"][recipe.student.name]
+    config = StudentConfig(
+        model=recipe.student.model.name,
+        options=recipe.student.model.options,
+        dataset=data.source.name,
+        classes=list(data.source.classes),
+        samples=recipe.clips.samples,
+        embedding=recipe.embedding,
+        unit="g",
+        rate=recipe.clips.samples / window,
+        window_seconds=window,
+        hop_seconds=window / 4,
+        normalisation="inside the model: raw samples in g go in",
+        placement=data.source.placement,
+        protocol=data.split.name,
+        protocol_note=data.split.note,
+        accuracy=block["test"]["accuracy"],
+        macro_f1=block["test"]["macro_f1"],
+        parameters=block["parameters"],
+        macs=block["macs"],
+        licence=data.source.licence,
+        seed=recipe.seed,
+    )
+    save_student(out / "student", model, config)
+
+
+def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dict[str, Any]:
+    """Write the predictions of a stage and return its scores by side."""
+    classes = data.source.classes
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = [f"p_{k}" for k in range(len(classes))]
+    table.writerow(["recording", "subject", "side", "true", "predicted", *names])
+    scores: dict[str, Any] = {}
+    embeddings: list[Tensor] = []
+    for side, clips in (("validation", data.validation), ("test", data.test)):
+        if clips is None:
+            continue
+        output = predict(model, clips, len(classes))
+        predicted = output.logits.argmax(1)
+        for row in _rows(clips, side, predicted, output.logits.softmax(1)):
+            table.writerow(row)
+        embeddings.append(output.embedding)
+        scores[side] = asdict(score(clips.labels, predicted, clips.subjects, classes))
+    write_atomic(out / "predictions" / f"{stage.name}.csv", text.getvalue().encode())
+    binary = io.BytesIO()
+    np.save(binary, torch.cat(embeddings).numpy(), allow_pickle=False)
+    write_atomic(out / "embeddings" / f"{stage.name}.npy", binary.getvalue())
+    return scores
+
+
+def _rows(
+    clips: Clips, side: str, predicted: Tensor, probabilities: Tensor
+) -> Iterable[list[object]]:
+    facts = zip(clips.ids, clips.subjects, clips.labels.tolist(), predicted.tolist(), strict=True)
+    for (name, subject, true, guess), p in zip(facts, probabilities.tolist(), strict=True):
+        yield [name, subject, side, true, guess, *(f"{value:.6f}" for value in p)]
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

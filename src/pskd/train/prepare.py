@@ -1,0 +1,58 @@
+"""The data of a run, as its recipe says: opened, split, stretched into clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pskd.data.clips import Clips, make_clips
+from pskd.data.protocols import Split, make_split
+from pskd.data.store import Store, open_store
+from pskd.datasets import dataset
+from pskd.datasets.base import Dataset
+from pskd.distill.semantics import class_vectors, semantic_targets
+from pskd.models import Signal
+from pskd.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run: clips of each side, and what they came from."""
+
+    source: Dataset
+    store: Store
+    split: Split
+    signal: Signal
+    train: Clips
+    validation: Clips | None
+    test: Clips
+    class_vectors: Tensor
+
+
+def prepare(recipe: Recipe, data_root: Path | None, cache: Path) -> Prepared:
+    """Open the data of a recipe, split it and stretch it into clips."""
+    source = dataset(recipe.dataset.name)
+    store = open_store(source, data_root, recipe.dataset.options, cache)
+    split = make_split(recipe.protocol.name, store.info, source.classes, recipe.protocol.options)
+    signal = Signal(
+        classes=len(source.classes),
+        samples=recipe.clips.samples,
+        frames=recipe.clips.frames,
+        layout=source.layout,
+        embedding=recipe.embedding,
+    )
+
+    def side(indices: tuple[int, ...]) -> Clips:
+        return make_clips(store, indices, signal.samples, signal.frames)
+
+    vectors = torch.zeros(signal.classes, signal.embedding)
+    if any(stage.distill.semantic for stage in recipe.chain):
+        names = class_vectors(source.classes, recipe.class_vectors)
+        vectors = semantic_targets(names, signal.embedding)
+    validation = side(split.validation) if split.validation else None
+    return Prepared(
+        source, store, split, signal, side(split.train), validation, side(split.test), vectors
+    )

@@ -1,0 +1,184 @@
+"""A run: data, split, every stage of the chain, the student alone, and the run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+
+from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate.report import write_report
+from pskd.models import Model, Signal, build
+from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
+from pskd.train import outputs
+from pskd.train.checkpoint import write_atomic
+from pskd.train.fit import Progress, draw_seed, fit, load_finished
+from pskd.train.prepare import Prepared, prepare
+
+ALONE = "student_alone"
+"""Name of the stage that trains the student without any teacher."""
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data_root: Path | None,
+    out: Path,
+    cache: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Path:
+    """Train the whole chain, or what is left of it, and write the run folder `out`.
+
+    The same call takes up a run that was stopped and ends with the same bytes.
+
+    Raises:
+        UsageError: `out` holds another run, or CUDA is asked for where there is none.
+        CheckpointError: A file in `out` is torn, foreign, in use, or cannot be written.
+        DataError, ProtocolError: The data cannot be used as the recipe says.
+    """
+    options = recipe.compute
+    if options.accelerator == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "compute.accelerator is cuda, but torch sees no CUDA device",
+            remedy="Use compute.accelerator=auto or cpu, or install a CUDA build of torch",
+        )
+    for stage in recipe.chain:  # a wrong model or option is known before any work
+        build_model(stage, Signal(classes=2))
+    prepared = prepare(recipe, data_root, cache)
+    _claim(recipe, out)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            fabric = Fabric(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy="ddp_spawn" if options.devices > 1 else "auto",
+                precision=options.precision,
+            )
+            for part in out.rglob(".*.part"):  # of a write that was killed
+                part.unlink()
+            work = partial(_train_stages, recipe=recipe, prepared=prepared, out=out, report=report)
+            fabric.launch(work)
+    except Timeout:
+        raise CheckpointError(
+            "another process is training here",
+            where=out,
+            remedy="Wait for it, or use another --out",
+        ) from None
+    return out
+
+
+def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, object]:
+    """Predict the test side again from the saved weights; rewrite predictions, summary, report.
+
+    Raises:
+        CheckpointError: The run is not finished, or a file of it is torn.
+    """
+    recipe = load_recipe(run / "recipe.yaml")
+    prepared = prepare(recipe, data_root, cache)
+    trained = []
+    for stage in stages(recipe):
+        path = checkpoint_path(run, stage)
+        model, rows = load_finished(path, build_model(stage, prepared.signal))
+        trained.append((stage, role(recipe, stage), model, rows))
+    summary = outputs.write_results(recipe, prepared, trained, run)
+    write_report([run], run / "report.html")
+    return summary
+
+
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """The chain and, after it, the student alone: the same without teachers or skeletons."""
+    student = recipe.student
+    alone = DistillOptions(selection="label", semantic=student.distill.semantic)
+    return (*recipe.chain, student.model_copy(
+        update={"name": ALONE, "teachers": (), "distill": alone}
+    ))  # fmt: skip
+
+
+def checkpoint_path(out: Path, stage: Stage) -> Path:
+    """Where a stage keeps its checkpoint."""
+    return out / "checkpoints" / f"{stage.name}.ckpt"
+
+
+def _claim(recipe: Recipe, out: Path) -> None:
+    """Make the folder this run's own, or make sure that it is."""
+    path = out / "recipe.yaml"
+    if path.exists():
+        if load_recipe(path) != recipe:
+            raise UsageError(
+                "this folder holds a run of another recipe or seed",
+                where=out,
+                remedy="Choose another --out, or delete it",
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            "exists and is no run of pskd", where=out, remedy="Choose an empty or new --out"
+        )
+    write_atomic(path, recipe.to_yaml().encode())
+
+
+def _train_stages(
+    fabric: Fabric,
+    recipe: Recipe,
+    prepared: Prepared,
+    out: Path,
+    report: Callable[[Progress], None],
+) -> None:
+    if recipe.compute.threads:
+        torch.set_num_threads(recipe.compute.threads)
+    torch.use_deterministic_algorithms(True)
+    if fabric.is_global_zero:
+        outputs.write_environment(recipe, prepared, fabric.device, out)
+    told = report if fabric.is_global_zero else lambda _: None
+    models: dict[str, Model] = {}
+    trained = []
+    for stage in stages(recipe):
+        stream = recipe.student.name if stage.name == ALONE else stage.name
+        torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
+        models[stage.name], rows = fit(
+            stage,
+            build_model(stage, prepared.signal),
+            prepared.train,
+            prepared.validation,
+            {t.stage: models[t.stage] for t in stage.teachers},
+            recipe=recipe,
+            class_vectors=prepared.class_vectors,
+            up=prepared.source.layout.up,
+            fabric=fabric,
+            checkpoint=checkpoint_path(out, stage),
+            identity=_identity(recipe, prepared, stage),
+            stream=stream,
+            report=told,
+        )
+        trained.append((stage, role(recipe, stage), models[stage.name], rows))
+    if fabric.is_global_zero:
+        summary = outputs.write_results(recipe, prepared, trained, out)
+        outputs.write_student(recipe, prepared, models[recipe.student.name], summary, out)
+        write_report([out], out / "report.html")
+
+
+def build_model(stage: Stage, signal: Signal) -> Model:
+    """The model of a stage, its weights drawn from torch's global generator."""
+    return build(stage.model.name, signal, **stage.model.options)
+
+
+def role(recipe: Recipe, stage: Stage) -> str:
+    """`teacher`, `student` or `alone`."""
+    if stage.name == ALONE:
+        return "alone"
+    return "student" if stage.name == recipe.student.name else "teacher"
+
+
+def _identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str]:
+    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
+    return {
+        "recipe": hashlib.sha256(text.encode()).hexdigest(),
+        "data": prepared.store.key,
+        "stage": stage.name,
+    }

@@ -1,0 +1,101 @@
+"""The selection of ACS, one worked example a branch, and its two terms."""
+
+import math
+
+import pytest
+import torch
+
+from pskd.distill import acs
+
+# Two teachers, five clips, three classes; the label is class 0 throughout.
+FIRST = [[0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.6, 0.3, 0.1], [0.45, 0.35, 0.2], [0.7, 0.2, 0.1]]
+SECOND = [[0.2, 0.2, 0.6], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.5, 0.4, 0.1]]
+LOGITS = torch.tensor([FIRST, SECOND]).log()
+TARGET = torch.eye(3)[[0] * 5]
+
+
+def test_every_branch_of_the_selection() -> None:
+    choice = acs.select(LOGITS, TARGET, threshold=0.5).tolist()
+    assert choice == [
+        acs.LABEL,  # all teachers wrong
+        0,  # one right: the first, although the second is surer of its wrong class
+        1,  # both right: the more confident
+        acs.LABEL,  # both right, neither above the threshold
+        0,  # both right, one of them on the threshold only
+    ]
+
+
+def test_a_lower_threshold_lets_a_hesitant_teacher_speak() -> None:
+    assert acs.select(LOGITS, TARGET, threshold=0.42).tolist() == [acs.LABEL, 0, 1, 0, 0]
+
+
+def test_a_teacher_that_is_not_available_is_not_asked() -> None:
+    available = torch.tensor([[True] * 5, [True, True, False, True, True]])
+    assert acs.select(LOGITS, TARGET, 0.5, available=available).tolist() == [
+        acs.LABEL,
+        0,
+        0,
+        acs.LABEL,
+        0,
+    ]
+
+
+def test_weights_are_preferences_and_zero_means_never() -> None:
+    favour_first = torch.tensor([1.0, 0.5])
+    assert acs.select(LOGITS, TARGET, 0.5, favour_first).tolist()[2] == 0  # 0.6 > 0.5 * 0.9
+    only_second = torch.tensor([0.0, 1.0])
+    expected = [acs.LABEL, acs.LABEL, 1, acs.LABEL, acs.LABEL]
+    assert acs.select(LOGITS, TARGET, 0.5, only_second).tolist() == expected
+
+
+def test_mixed_labels_are_covered_by_the_smaller_share() -> None:
+    target = torch.tensor([[0.7, 0.3, 0.0]])
+    sure, fitting = torch.tensor([[0.9, 0.05, 0.05]]), torch.tensor([[0.68, 0.3, 0.02]])
+    assert acs.confidence(sure, target).item() == pytest.approx(0.75)
+    assert acs.confidence(fitting, target).item() == pytest.approx(0.98)
+    logits = torch.stack([sure, fitting]).log()
+    assert acs.select(logits, target, threshold=0.5).tolist() == [1]
+
+
+def test_selected_kl_by_hand() -> None:
+    student = torch.zeros(2, 3)
+    teacher = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]])
+    choice = torch.tensor([0, acs.LABEL])
+    temperature = 2.0
+    # At T = 2 the teacher gives e, 1, 1 over e + 2; the student a third each.
+    p = [math.e / (math.e + 2), 1 / (math.e + 2), 1 / (math.e + 2)]
+    kl = sum(q * math.log(q * 3) for q in p)
+    loss = acs.selected_kl(student, teacher, choice, temperature)
+    assert loss.tolist() == pytest.approx([4 * kl, 0.0], abs=1e-6)
+
+
+def test_the_same_choice_drives_the_semantic_term() -> None:
+    student = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    teachers = torch.tensor([[[0.0, 2.0], [3.0, 3.0], [5.0, 0.0]]])
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    target = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    choice = torch.tensor([0, 0, acs.LABEL])
+    loss = acs.selected_semantic(student, teachers, choice, target, vectors)
+    assert loss.tolist() == pytest.approx([1.0, 1 - math.sqrt(0.5), 1.0])
+
+
+def test_without_teachers_the_semantic_term_ties_to_the_mixed_class_vectors() -> None:
+    student = torch.tensor([[1.0, 1.0]])
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    none = torch.zeros(0, 1, 2)
+    label = torch.full((1,), acs.LABEL)
+    loss = acs.selected_semantic(student, none, label, torch.tensor([[0.5, 0.5]]), vectors)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_choice_shares_count_each_teacher_and_the_label() -> None:
+    shares = acs.choice_shares(torch.tensor([0, 1, 1, acs.LABEL]), ["skeleton", "fused"])
+    assert shares == {"label": 0.25, "skeleton": 0.25, "fused": 0.5}
+
+
+def test_no_gradient_comes_from_a_clip_that_follows_the_label() -> None:
+    student = torch.zeros(2, 3, requires_grad=True)
+    acs.selected_kl(student, LOGITS[:1, :2], torch.tensor([acs.LABEL, 0]), 2.0).sum().backward()
+    assert student.grad is not None
+    assert student.grad[0].abs().sum() == 0
+    assert student.grad[1].abs().sum() > 0

@@ -1,0 +1,108 @@
+"""What may share a table, and the figures over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate import compare, load_run
+
+MakeRun = Callable[..., Path]
+
+
+def test_means_and_gains_over_seeds(make_run: MakeRun) -> None:
+    runs = [load_run(make_run(f"r{seed}", seed=seed)) for seed in (2, 0, 1)]
+    comparison = compare(runs)
+    (group,) = comparison.groups
+    assert [run.summary.seed for run in group.runs] == [0, 1, 2]
+    student = [np.mean(r.predictions["student"].true == r.predictions["student"].predicted)
+               for r in group.runs]  # fmt: skip
+    alone = [r.summary.stages["student_alone"].test.accuracy for r in group.runs]
+    assert group.student.accuracy.mean == pytest.approx(np.mean(student))
+    assert group.student.accuracy.sd == pytest.approx(np.std(student, ddof=1))
+    assert group.gain is not None
+    assert group.gain.accuracy.values == pytest.approx(np.subtract(student, alone))
+    for pair, gain in zip(group.gain.pairs, group.gain.accuracy.values, strict=True):
+        assert (pair.won - pair.lost) / 192 == pytest.approx(gain)
+    f1 = [r.summary.stages["student"].test.per_class["wave"].f1 for r in runs]
+    assert group.student.per_class["wave"] == pytest.approx(np.mean(f1))
+    s4 = [r.summary.stages["fused"].test.per_subject["s4"] for r in runs]
+    assert group.stage("fused").per_subject["s4"] == pytest.approx(np.mean(s4))
+
+
+def test_pairs_go_by_recording_whatever_the_order(make_run: MakeRun) -> None:
+    path = make_run()
+    before = compare([load_run(path)]).groups[0].gain
+    table = path / "predictions" / "student_alone.csv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([head, *rows[::-1]]) + "\n")
+    assert compare([load_run(path)]).groups[0].gain == before
+
+
+def test_student_and_alone_must_share_their_clips(make_run: MakeRun) -> None:
+    path = make_run()
+    table = path / "predictions" / "student_alone.csv"
+    table.write_text(table.read_text().replace("a1_s2_t1", "a1_s2_t9"))
+    with pytest.raises(CheckpointError, match="not tested on the same recordings"):
+        compare([load_run(path)])
+
+
+def test_recipes_of_one_name_are_told_apart_by_their_settings(make_run: MakeRun) -> None:
+    paths = [
+        make_run("a", settings={"distill": {"selection": "acs"}}),
+        make_run("b", settings={"distill": {"selection": "average"}}),
+        make_run("c", seed=1, settings={"distill": {"selection": "acs"}, "compute": {"t": 2}}),
+        make_run("d", recipe="other", seed=1),
+    ]  # fmt: skip
+    groups = compare([load_run(path) for path in paths]).groups
+    assert [(g.label, len(g.runs)) for g in groups] == [
+        ("utd_mhad (distill.selection=acs)", 2),
+        ("utd_mhad (distill.selection=average)", 1),
+        ("other", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset.name": "simulated"}, "dataset simulated against utd_mhad"),
+        ({"protocol.name": "trial_split"}, "protocol trial_split against cross_subject"),
+        ({"protocol.subjects": {"train": ["s1"]}}, "subjects"),
+        ({"protocol.sides": {"train": 1, "test": 192}}, "sides"),
+    ],
+)
+def test_different_tables_are_refused(
+    make_run: MakeRun, changes: dict[str, Any], message: str
+) -> None:
+    runs = [load_run(make_run("a")), load_run(make_run("b", seed=1, changes=changes))]
+    with pytest.raises(UsageError, match=f"b: cannot share a table with .*a: {message}"):
+        compare(runs)
+
+
+def test_other_test_recordings_are_refused(make_run: MakeRun) -> None:
+    changes = {"protocol.subjects": {}}
+    people = ("s1", "s4", "s6", "s8")
+    runs = [
+        load_run(make_run("a", changes=changes)),
+        load_run(make_run("b", seed=1, changes=changes, subjects=people)),
+    ]
+    with pytest.raises(UsageError, match="96 test recordings are in only one of them"):
+        compare(runs)
+
+
+def test_a_seed_counts_once(make_run: MakeRun) -> None:
+    runs = [load_run(make_run("a")), load_run(make_run("b"))]
+    with pytest.raises(UsageError, match=r"seed 0 of recipe 'utd_mhad' is also in .*a"):
+        compare(runs)
+
+
+def test_no_runs_and_no_student_alone(make_run: MakeRun) -> None:
+    with pytest.raises(UsageError, match="no runs"):
+        compare([])
+    (group,) = compare([load_run(make_run(stages=("skeleton", "student")))]).groups
+    assert group.gain is None and group.alone is None

@@ -1,0 +1,211 @@
+"""A whole run on a few simulated people: what it leaves, and that it leaves the same again."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pskd.errors import CheckpointError, UsageError
+from pskd.models.student_folder import load_student
+from pskd.recipe import Recipe, load_recipe
+from pskd.train.checkpoint import load_checkpoint
+from pskd.train.fit import predict
+from pskd.train.prepare import prepare
+from pskd.train.run import evaluate, stages, train
+
+STAGES = ["skeleton", "fused", "sensor", "student", "student_alone"]
+
+
+@pytest.fixture(scope="module")
+def run(tiny: Recipe, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(tiny, data_root=None, out=out, cache=cache)
+
+
+def weights(run: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {s: load_checkpoint(run / "checkpoints" / f"{s}.ckpt")[0] for s in STAGES}
+
+
+def same_results(one: Path, other: Path) -> None:
+    """Weights of every stage and all predictions agree to the byte."""
+    for (stage, a), b in zip(weights(one).items(), weights(other).values(), strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a), stage
+    files = [f"predictions/{s}.csv" for s in STAGES] + ["student/model.safetensors", "recipe.yaml"]
+    for file in files:
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+def test_a_run_leaves_everything_that_a_report_needs(run: Path, tiny: Recipe) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    assert list(summary["stages"]) == STAGES
+    assert [b["role"] for b in summary["stages"].values()] == ["teacher"] * 3 + ["student", "alone"]
+    subjects = {"train": ["1", "3"], "validation": [], "test": ["2", "4"]}
+    assert summary["protocol"]["subjects"] == subjects
+    assert load_recipe(run / "recipe.yaml") == tiny
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["stage"], r["epoch"]) for r in rows] == [
+        (stage.name, e + 1) for stage in stages(tiny) for e in range(stage.fit.epochs)
+    ]
+    follows = {r["stage"] for r in rows if "choices" in r}
+    assert follows == {"fused", "sensor", "student"}
+    for row in rows:
+        assert sum(row.get("choices", {"label": 1.0}).values()) == pytest.approx(1.0)
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["data"]["store"]
+    assert "<html" in (run / "report.html").read_text()
+
+
+def test_the_summary_agrees_with_the_predictions(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    for stage, block in summary["stages"].items():
+        with (run / "predictions" / f"{stage}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert {r["subject"] for r in rows} == {"2", "4"}
+        right = [r["true"] == r["predicted"] for r in rows]
+        assert block["test"]["accuracy"] == pytest.approx(np.mean(right))
+        assert len(np.load(run / "embeddings" / f"{stage}.npy")) == len(rows)
+        for row in rows:
+            p = [float(v) for k, v in row.items() if k.startswith("p_")]
+            assert sum(p) == pytest.approx(1.0, abs=1e-4)
+            assert int(np.argmax(p)) == int(row["predicted"])
+
+
+def test_the_same_recipe_gives_the_same_bytes(
+    run: Path, tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    same_results(run, train(tiny, data_root=None, out=tmp_path / "again", cache=cache))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pskd.recipe import load_recipe
+from pskd.train import checkpoint, fit
+from pskd.train.run import train
+
+recipe, out, cache, moment = sys.argv[1:]
+fit.CHECKPOINT_SECONDS = 0.0
+epochs = 0
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def told(done):
+    global epochs
+    epochs += 1
+    if moment == f"epoch {epochs}":
+        die()
+
+fsync = os.fsync
+writes = 0
+
+def half_written(descriptor):
+    global writes
+    fsync(descriptor)
+    writes += 1
+    if moment == f"write {writes}":
+        die()
+
+checkpoint.os.fsync = half_written
+train(load_recipe(recipe), data_root=None, out=Path(out), cache=Path(cache), report=told)
+"""
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
+    run: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    for moment in ("epoch 1", "write 3", "epoch 2", "epoch 4", "write 12", "never"):
+        command = [sys.executable, "-c", KILLED, run / "recipe.yaml", out, cache, moment]
+        done = subprocess.run([str(c) for c in command], capture_output=True, check=False)
+        assert done.returncode == (0 if moment == "never" else -9), done.stderr.decode()
+    same_results(run, out)
+    assert not list(out.rglob("*.part")), "parts of killed writes are left"
+
+
+def test_without_lessons_the_student_is_the_student_alone(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    """Same start, same order, same views: whatever differs in a real run comes from teachers."""
+    tree = tiny.model_dump(mode="json")
+    for stage in tree["chain"]:
+        stage["distill"] |= {"logits": 0.0, "motion": 0.0, "semantic": 0.0}
+    recipe = Recipe.model_validate(tree)
+    found = weights(train(recipe, data_root=None, out=tmp_path / "run", cache=cache))
+    for name, value in found["student"].items():
+        assert torch.equal(value, found["student_alone"][name]), name
+
+
+def test_the_student_folder_gives_the_predictions_of_the_run(
+    run: Path, tiny: Recipe, cache: Path
+) -> None:
+    model, config = load_student(run / "student")
+    clips = prepare(tiny, None, cache).test
+    logits = predict(model, clips, len(config.classes)).logits
+    with (run / "predictions" / "student.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    stored = [[float(row[f"p_{k}"]) for k in range(logits.shape[1])] for row in rows]
+    np.testing.assert_allclose(logits.softmax(1), stored, atol=1e-5)
+
+
+def test_evaluate_predicts_the_same_again(run: Path, cache: Path) -> None:
+    before = (run / "predictions" / "student.csv").read_bytes()
+    (run / "predictions" / "student.csv").unlink()
+    evaluate(run, data_root=None, cache=cache)
+    assert (run / "predictions" / "student.csv").read_bytes() == before
+
+
+def test_a_folder_of_another_run_is_left_alone(run: Path, tiny: Recipe, cache: Path) -> None:
+    other = tiny.model_copy(update={"seed": 1})
+    before = sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+    with pytest.raises(UsageError, match="another recipe or seed"):
+        train(other, data_root=None, out=run, cache=cache)
+    assert sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(UsageError, match="no run of pskd"):
+        train(tiny, data_root=None, out=tmp_path, cache=cache)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.doc"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-7]),
+        lambda path: path.write_bytes(b"something else"),
+        lambda path: path.write_bytes(path.with_name("student_alone.ckpt").read_bytes()),
+    ],
+    ids=["torn", "foreign", "of another stage"],
+)
+def test_a_checkpoint_that_cannot_be_trusted_is_refused_by_name(
+    run: Path, tiny: Recipe, cache: Path, spoil: Callable[[Path], int]
+) -> None:
+    path = run / "checkpoints" / "student.ckpt"
+    whole = path.read_bytes()
+    try:
+        spoil(path)
+        with pytest.raises(CheckpointError, match=r"student\.ckpt"):
+            train(tiny, data_root=None, out=run, cache=cache)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_cuda_where_there_is_none_is_refused_before_any_work(
+    tiny: Recipe, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    compute = tiny.compute.model_copy(update={"accelerator": "cuda"})
+    recipe = tiny.model_copy(update={"compute": compute})
+    with pytest.raises(UsageError, match=r"compute\.accelerator"):
+        train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
