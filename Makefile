@@ -1,0 +1,39 @@
+# All that a fresh clone needs is make and Python 3.11 to 3.13.
+PYTHON ?= python3
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
+	echo "Installing into $(VENV), a few minutes the first time" && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## Install, then train the whole method on simulated data
+	$(BIN)/pskd demo
+
+test: lint ## Install what tests need, then run lint, types and tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean: ## Remove the environment and all caches; runs and data stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps lie in the environment, so that they go with it.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	@$(INSTALL) --editable '.[test,dev]'
+	@touch $@ $(VENV)/.run
