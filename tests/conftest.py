@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pskd.recipe import Recipe, load_recipe
+from pskd.train.run import train
+
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -21,3 +24,37 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+TINY = [
+    "dataset.options={subjects: 4, trials: 1}",
+    "protocol.options={train: [1, 3], test: [2, 4]}",
+    "clips={samples: 32, frames: 16}",
+    "compute={threads: 1}",
+    "chain.skeleton.model.options={graph: [[8, 2]], widths: [16], strides: [1], squeeze: 4}",
+    "chain.skeleton.fit={epochs: 2, batch_size: 8}",
+    "chain.fused.model.options={skeleton: {graph: [[8, 2]], widths: [16], strides: [1]}}",
+    "chain.fused.fit={epochs: 2, batch_size: 8, averaging: 0.9}",
+    "chain.sensor.model.options={widths: [16, 16], strides: [2, 1], stem: 8}",
+    "chain.sensor.fit={epochs: 2, batch_size: 8}",
+    "chain.student.model.options={widths: [8, 8], strides: [2, 1], stem: 8}",
+    "chain.student.fit={epochs: 3, batch_size: 8, averaging: 0.9}",
+]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of stores, shared by the tests of a session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Recipe:
+    """Four simulated people, small models, two or three epochs a stage."""
+    return load_recipe("demo", TINY)
+
+
+@pytest.fixture(scope="session")
+def run(tiny: Recipe, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `tiny`; tests leave it as it was."""
+    return train(tiny, data_root=None, out=tmp_path_factory.mktemp("runs") / "tiny", cache=cache)

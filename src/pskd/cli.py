@@ -42,7 +42,7 @@ DataRoot = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changes to the recipe."),
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to the recipe."),
 ]
 
 
@@ -199,8 +199,7 @@ def _fail(error: PskdError, code: int) -> NoReturn:
 def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) -> None:
     from pskd.train.run import train as train_run
 
-    with _progress() as told:
-        train_run(recipe, data_root=data_root, out=folder, cache=_cache(), report=told)
+    train_run(recipe, data_root=data_root, out=folder, cache=_cache(), progress=_progress)
     _show([folder], as_json)
     if not as_json:
         out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

@@ -22,12 +22,6 @@ from pskd.train.run import evaluate, stages, train
 STAGES = ["skeleton", "fused", "sensor", "student", "student_alone"]
 
 
-@pytest.fixture(scope="module")
-def run(tiny: Recipe, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    return train(tiny, data_root=None, out=out, cache=cache)
-
-
 def weights(run: Path) -> dict[str, dict[str, torch.Tensor]]:
     return {s: load_checkpoint(run / "checkpoints" / f"{s}.ckpt")[0] for s in STAGES}
 
@@ -86,6 +80,7 @@ def test_the_same_recipe_gives_the_same_bytes(
 
 KILLED = """
 import os, signal, sys
+from contextlib import contextmanager
 from pathlib import Path
 from pskd.recipe import load_recipe
 from pskd.train import checkpoint, fit
@@ -104,6 +99,10 @@ def told(done):
     if moment == f"epoch {epochs}":
         die()
 
+@contextmanager
+def progress():
+    yield told
+
 fsync = os.fsync
 writes = 0
 
@@ -115,7 +114,7 @@ def half_written(descriptor):
         die()
 
 checkpoint.os.fsync = half_written
-train(load_recipe(recipe), data_root=None, out=Path(out), cache=Path(cache), report=told)
+train(load_recipe(recipe), data_root=None, out=Path(out), cache=Path(cache), progress=progress)
 """
 
 
@@ -209,3 +208,12 @@ def test_cuda_where_there_is_none_is_refused_before_any_work(
     with pytest.raises(UsageError, match=r"compute\.accelerator"):
         train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_train_one_model(tiny: Recipe, cache: Path, tmp_path: Path) -> None:
+    compute = tiny.compute.model_copy(update={"devices": 2})
+    recipe = tiny.model_copy(update={"compute": compute})
+    out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    rows = (out / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) == sum(stage.fit.epochs for stage in stages(recipe))
+    assert json.loads((out / "summary.json").read_text())["stages"]["student"]["test"]["n"] == 28

@@ -9,6 +9,7 @@ using tiled convolutional neural networks", AAAI workshop 2015. The numbers are 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def gramian_angular_field(
             of its time to get fresh memory.
 
     Returns:
-        Images [..., N, N] in [-1, 1]; float32, or float64 for float64 series.
+        Images [..., N, N] in [-1, 1]; float32 also under autocast, float64 for float64 series.
 
     Raises:
         UsageError: An unknown method, or an image size not in 1..S.
@@ -54,12 +55,11 @@ def gramian_angular_field(
         raise UsageError(f"unknown GAF method {method!r}", remedy=nearest(method, METHODS))
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     cos, sin = _polar(x if image_size is None else piecewise_aggregate(x, image_size))
-    cos_i, cos_j = cos.unsqueeze(-1), cos.unsqueeze(-2)
-    sin_i, sin_j = sin.unsqueeze(-1), sin.unsqueeze(-2)
-    # Products of elements rather than a matrix product, which autocast would make half precision.
-    if method == "summation":
-        return torch.mul(cos_i, cos_j, out=out).addcmul_(sin_i, sin_j, value=-1)
-    return torch.mul(sin_i, cos_j, out=out).addcmul_(cos_i, sin_j, value=-1)
+    first, second = (cos, sin) if method == "summation" else (sin, cos)
+    # Rank-two products write each image in one pass: cos cos - sin sin, or sin cos - cos sin.
+    rows, columns = torch.stack([first, second], -1), torch.stack([cos, -sin], -2)
+    with _without_autocast(x.device.type):
+        return torch.matmul(rows, columns, out=out)
 
 
 def piecewise_aggregate(x: Tensor, size: int) -> Tensor:
@@ -100,3 +100,9 @@ def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
     u, v = (x - low) / span, (high - x + flat) / span
     # At the extremes the sine is 0 whatever the series: the clamp makes its gradient 0, not NaN.
     return u - v, 2 * (u * v).clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Autocast off where it is on; else nothing, so that exported graphs are free of it."""
+    on = torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if on else nullcontext()

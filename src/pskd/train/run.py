@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,15 @@ from pskd.train.checkpoint import write_atomic
 from pskd.train.fit import Progress, draw_seed, fit, load_finished
 from pskd.train.prepare import Prepared, prepare
 
+ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+
+
+@contextmanager
+def quiet() -> Iterator[Callable[[Progress], None]]:
+    """Say nothing."""
+    yield lambda _: None
+
+
 ALONE = "student_alone"
 """Name of the stage that trains the student without any teacher."""
 
@@ -31,11 +41,19 @@ def train(
     data_root: Path | None,
     out: Path,
     cache: Path,
-    report: Callable[[Progress], None] = lambda _: None,
+    progress: ProgressContext = quiet,
 ) -> Path:
     """Train the whole chain, or what is left of it, and write the run folder `out`.
 
     The same call takes up a run that was stopped and ends with the same bytes.
+
+    Args:
+        recipe: What to do.
+        data_root: Folder with the dataset's own files.
+        out: The run folder.
+        cache: Folder of parsed datasets.
+        progress: Context manager that gives a function to call after every epoch. It is entered in
+            the process that trains, so with several devices it has to be a function of a module.
 
     Raises:
         UsageError: `out` holds another run, or CUDA is asked for where there is none.
@@ -62,7 +80,9 @@ def train(
             )
             for part in out.rglob(".*.part"):  # of a write that was killed
                 part.unlink()
-            work = partial(_train_stages, recipe=recipe, prepared=prepared, out=out, report=report)
+            work = partial(
+                _train_stages, recipe=recipe, prepared=prepared, out=out, progress=progress
+            )
             fabric.launch(work)
     except Timeout:
         raise CheckpointError(
@@ -128,35 +148,35 @@ def _train_stages(
     recipe: Recipe,
     prepared: Prepared,
     out: Path,
-    report: Callable[[Progress], None],
+    progress: ProgressContext,
 ) -> None:
     if recipe.compute.threads:
         torch.set_num_threads(recipe.compute.threads)
     torch.use_deterministic_algorithms(True)
     if fabric.is_global_zero:
         outputs.write_environment(recipe, prepared, fabric.device, out)
-    told = report if fabric.is_global_zero else lambda _: None
     models: dict[str, Model] = {}
     trained = []
-    for stage in stages(recipe):
-        stream = recipe.student.name if stage.name == ALONE else stage.name
-        torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
-        models[stage.name], rows = fit(
-            stage,
-            build_model(stage, prepared.signal),
-            prepared.train,
-            prepared.validation,
-            {t.stage: models[t.stage] for t in stage.teachers},
-            recipe=recipe,
-            class_vectors=prepared.class_vectors,
-            up=prepared.source.layout.up,
-            fabric=fabric,
-            checkpoint=checkpoint_path(out, stage),
-            identity=_identity(recipe, prepared, stage),
-            stream=stream,
-            report=told,
-        )
-        trained.append((stage, role(recipe, stage), models[stage.name], rows))
+    with (progress if fabric.is_global_zero else quiet)() as report:
+        for stage in stages(recipe):
+            stream = recipe.student.name if stage.name == ALONE else stage.name
+            torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
+            models[stage.name], rows = fit(
+                stage,
+                build_model(stage, prepared.signal),
+                prepared.train,
+                prepared.validation,
+                {t.stage: models[t.stage] for t in stage.teachers},
+                recipe=recipe,
+                class_vectors=prepared.class_vectors,
+                up=prepared.source.layout.up,
+                fabric=fabric,
+                checkpoint=checkpoint_path(out, stage),
+                identity=_identity(recipe, prepared, stage),
+                stream=stream,
+                report=report,
+            )
+            trained.append((stage, role(recipe, stage), models[stage.name], rows))
     if fabric.is_global_zero:
         summary = outputs.write_results(recipe, prepared, trained, out)
         outputs.write_student(recipe, prepared, models[recipe.student.name], summary, out)

@@ -1,0 +1,134 @@
+"""The commands as a user types them: output, exit codes, messages."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pskd import __version__
+from pskd.cli import main
+from pskd.recipe import Recipe
+
+COMMANDS = ["demo", "train", "evaluate", "report", "predict", "recipes"]
+
+
+@pytest.fixture
+def pskd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: Path):
+    """Run a command line; give back (exit code, stdout, stderr)."""
+    monkeypatch.setenv("PSKD_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pskd", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Path:
+    """Four seconds of a slow wave at 50 Hz, in g."""
+    t = np.arange(200) / 50
+    rows = np.column_stack([t, np.sin(t), np.cos(t), 0.1 * t])
+    path = tmp_path / "watch.csv"
+    np.savetxt(path, rows, delimiter=",", header="t,x,y,z", comments="", fmt="%.5f")
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(pskd, command: str) -> None:
+    code, printed, _ = pskd(command, "--help")
+    assert code == 0
+    assert f"Example: pskd {command}" in printed
+
+
+def test_version_and_no_arguments(pskd) -> None:
+    assert pskd("--version")[:2] == (0, f"{__version__}\n")
+    assert pskd()[0] == 2
+
+
+def test_recipes_are_listed_with_what_they_are_about(pskd) -> None:
+    code, printed, _ = pskd("recipes", "--json")
+    assert code == 0
+    assert {"demo", "utd-mhad"} <= json.loads(printed).keys()
+    assert "utd-mhad" in pskd("recipes")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "utd-mad"], "'utd-mhad'"),
+        (["train", "demo", "sed=1"], "'seed'"),
+        (["train", "demo", "dataset.name=utd"], "'utd_mhad'"),
+        (["train", "demo", "protocol.options.train=[9]"], "'9'"),
+        (["train", "demo", "chain.student.model.name=temporal_cn"], "'temporal_cnn'"),
+        (["train", "demo", "chain.student.model.options={width: [8]}"], "'widths'"),
+        (["train"], "Missing argument"),
+        (["predict", "nowhere", "nothing.csv", "--unit", "feet"], "--unit"),
+        (["fly"], "fly"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_names_the_nearest(
+    pskd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, complaint = pskd(*words)
+    assert code == 2
+    assert message in complaint
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+def test_data_that_are_not_there_exit_with_1_and_say_where_to_get_them(
+    pskd, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    code, _, complaint = pskd("train", "utd-mhad", "--data-root", tmp_path, "--out", out)
+    assert code == 1
+    assert "Inertial" in complaint and "--data-root" in complaint
+    assert not out.exists()
+
+
+def test_train_takes_up_a_finished_run_and_prints_its_table(pskd, run: Path) -> None:
+    code, printed, _ = pskd("train", run / "recipe.yaml", "--out", run)
+    assert code == 0
+    assert "student" in printed and "report.html" in printed
+    code, printed, _ = pskd("train", run / "recipe.yaml", "--out", run, "--json")
+    assert json.loads(printed)
+
+
+def test_report_of_one_run(pskd, run: Path, tmp_path: Path) -> None:
+    code, printed, _ = pskd("report", run, "--out", tmp_path / "page.html")
+    assert code == 0
+    assert (tmp_path / "page.html").is_file() and "student" in printed
+    assert "| Stage | Role |" in pskd("report", run, "--markdown")[1]
+    code, _, complaint = pskd("report", tmp_path / "none")
+    assert code == 1 and "none" in complaint
+
+
+def test_evaluate(pskd, run: Path) -> None:
+    code, printed, _ = pskd("evaluate", run, "--json")
+    assert code == 0 and json.loads(printed)
+
+
+def test_predict_gives_windows_with_times_classes_and_probabilities(
+    pskd, run: Path, csv_file: Path, tiny: Recipe
+) -> None:
+    code, printed, _ = pskd("predict", run, csv_file, "--json")
+    assert code == 0
+    windows = json.loads(printed)["windows"]
+    assert windows and windows[0]["start_s"] == 0
+    for window in windows:
+        assert window["end_s"] > window["start_s"]
+        assert max(window["probabilities"]) == pytest.approx(window["probability"])
+    assert windows[0]["class_name"] in pskd("predict", run / "student", csv_file)[1]
+
+
+def test_predict_tells_a_wrong_unit(pskd, run: Path, csv_file: Path) -> None:
+    code, _, complaint = pskd("predict", run, csv_file, "--unit", "m/s2")
+    assert code == 1
+    assert "looks like g" in complaint and "watch.csv" in complaint
