@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pskd.models.base import Model, Output, Signal, register
-from pskd.models.sensor import Head, TemporalCNN
+from pskd.models.layers import Head
+from pskd.models.sensor import TemporalCNN
 from pskd.models.skeleton import SkeletonGCN
 
 

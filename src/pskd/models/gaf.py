@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from pskd.errors import UsageError, nearest
 from pskd.models.base import Model, Output, Signal, register
-from pskd.models.sensor import Head
+from pskd.models.layers import Head, SeparableConv
 from pskd.signal.gaf import METHODS, gramian_angular_field
 
 CHOICES = (*METHODS, "both")
@@ -111,24 +111,6 @@ class GafResNet18(Model):
         return Output(self.classifier(functional.relu(embedding)), embedding, features)
 
 
-class SeparableBlock(nn.Module):
-    """Depthwise 3 x 3 convolution, then a pointwise one; residual where the shape stays."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv2d(
-            channels_in, channels_in, 3, stride, padding=1, groups=channels_in, bias=False
-        )
-        self.depthwise_norm = nn.BatchNorm2d(channels_in)
-        self.pointwise = nn.Conv2d(channels_in, channels_out, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out)
-        self.residual = channels_in == channels_out and stride == 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.pointwise(self.depthwise_norm(self.depthwise(x))))
-        return functional.relu(x + y if self.residual else y)
-
-
 @register("gaf_cnn")
 class GafCNN(Model):
     """Small depthwise-separable CNN on GAF images, for a watch.
@@ -160,13 +142,13 @@ class GafCNN(Model):
             nn.ReLU(),
         )
         self.blocks = nn.Sequential(
-            SeparableBlock(24, 32, 2),
-            SeparableBlock(32, 32, 1),
-            SeparableBlock(32, 64, 2),
-            SeparableBlock(64, 64, 1),
-            SeparableBlock(64, 64, 1),
-            SeparableBlock(64, 96, 1),
-            SeparableBlock(96, 96, 1),
+            SeparableConv(24, 32, (3, 3), (2, 2)),
+            SeparableConv(32, 32, (3, 3), (1, 1)),
+            SeparableConv(32, 64, (3, 3), (2, 2)),
+            SeparableConv(64, 64, (3, 3), (1, 1)),
+            SeparableConv(64, 64, (3, 3), (1, 1)),
+            SeparableConv(64, 96, (3, 3), (1, 1)),
+            SeparableConv(96, 96, (3, 3), (1, 1)),
         )
         self.head = Head(self.feature_channels, signal, dropout)
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pskd.data.skeleton import SkeletonLayout
 from pskd.models.base import Model, Output, Signal, register
-from pskd.models.sensor import Head, separable_stack
+from pskd.models.layers import Head, time_stack
 
 FRAME_DIFFERENCES = 8.0
 """Gain of the motion streams: brings differences of frames to the size of positions."""
@@ -106,7 +106,7 @@ class SkeletonEncoder(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )
-        self.time = separable_stack(widths[0], widths, strides, kernel)
+        self.time = time_stack(widths[0], widths, strides, kernel)
         self.channels = widths[-1]
 
     def forward(self, skeleton: Tensor) -> Tensor:
