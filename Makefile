@@ -1,6 +1,8 @@
 # All that a fresh clone needs is make and Python 3.11 to 3.13.
 PYTHON ?= python3
 PYTEST_ARGS ?= -n auto --maxprocesses 4
+DATA ?= data
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +11,7 @@ INSTALL = { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint results clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,12 @@ lint: $(VENV)/.test ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+results: $(VENV)/.run ## Train five seeds on UTD-MHAD in DATA, two at a time, and write the table
+	printf "%s\n" 0 1 2 3 4 | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I {} $(BIN)/pskd train utd-mhad \
+		--data-root $(DATA) --out runs/utd-mhad-seed{} seed={}
+	$(BIN)/pskd report runs/utd-mhad-seed? --out runs/utd-mhad.html --json > results/utd-mhad.json
+	$(BIN)/pskd report runs/utd-mhad-seed? --markdown > results/utd-mhad.md
 
 clean: ## Remove the environment and all caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -112,6 +112,7 @@ class DistillOptions(Part):
         selection: `acs` picks one teacher or the label for each clip (PSKD); `average` mimics the
             weighted mean of all teachers; `label` ignores the teachers' logits.
         threshold: ACS mimics a teacher only if its confidence is above this.
+        exclusive: With ACS, a clip that mimics a teacher leaves its label out: one or the other.
         temperature: T of the soft targets.
         teacher_dropping: Probability that a teacher sits out a batch (DGKD).
         label: Weight of the cross-entropy with the label.
@@ -122,6 +123,7 @@ class DistillOptions(Part):
 
     selection: Literal["acs", "average", "label"] = "acs"
     threshold: Fraction = 0.5
+    exclusive: bool = False
     temperature: Annotated[float, Field(gt=0)] = 2.0
     teacher_dropping: Annotated[float, Field(ge=0, lt=1)] = 0.0
     label: Weight = 1.0
@@ -187,7 +189,12 @@ class ComputeOptions(Part):
 
 
 class Recipe(Part):
-    """All of a run. The last stage of the chain is the student."""
+    """All of a run. The last stage of the chain is the student.
+
+    `labelled` is the share of training recordings whose label is used, drawn class by class. The
+    others are pairs without a label: stages with teachers learn from them through their teachers,
+    stages without see only those that are labelled, in as many steps.
+    """
 
     format: int = FORMAT
     name: str
@@ -196,6 +203,7 @@ class Recipe(Part):
     dataset: Choice
     protocol: Choice
     clips: ClipOptions = ClipOptions()
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
     embedding: Annotated[int, Field(ge=2)] = 64
     class_vectors: str | None = None
     views: ViewOptions = ViewOptions()

@@ -48,6 +48,11 @@ def test_weights_are_preferences_and_zero_means_never() -> None:
     assert acs.select(LOGITS, TARGET, 0.5, only_second).tolist() == expected
 
 
+def test_without_a_label_the_most_confident_teacher_is_chosen() -> None:
+    choice = acs.select(LOGITS, torch.zeros(5, 3), threshold=0.65).tolist()
+    assert choice == [0, 1, 1, acs.LABEL, 0]
+
+
 def test_mixed_labels_are_covered_by_the_smaller_share() -> None:
     target = torch.tensor([[0.7, 0.3, 0.0]])
     sure, fitting = torch.tensor([[0.9, 0.05, 0.05]]), torch.tensor([[0.68, 0.3, 0.02]])

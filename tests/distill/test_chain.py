@@ -73,6 +73,16 @@ def test_a_wrong_teacher_leaves_the_label_alone() -> None:
     assert result.choices == {"label": 1.0, "fused": 0.0}
 
 
+def test_exclusive_mimics_the_teacher_or_the_label_never_both() -> None:
+    half = torch.where(torch.arange(4).unsqueeze(1) < 2, RIGHT, RIGHT.roll(1, 1))
+    options = DistillOptions(exclusive=True)
+    result = loss(options, one_teacher(half), FUSED)
+    labels = functional.cross_entropy(LOGITS[2:], TARGET[2:].argmax(1), reduction="sum").item() / 4
+    assert result.choices == {"label": 0.5, "fused": 0.5}
+    assert result.terms["label"].item() == pytest.approx(labels)
+    assert result.terms["distillation"].item() > 0
+
+
 def test_average_mimics_the_mean_of_the_teachers() -> None:
     other = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
     teachers = one_teacher() | {"skeleton": (other, torch.ones(4, 2), ALL)}

@@ -15,7 +15,7 @@ from pskd.errors import CheckpointError, UsageError
 from pskd.models.student_folder import load_student
 from pskd.recipe import Recipe, load_recipe
 from pskd.train.checkpoint import load_checkpoint
-from pskd.train.fit import predict
+from pskd.train.fit import draw_labelled, epoch_order, predict
 from pskd.train.prepare import prepare
 from pskd.train.run import evaluate, stages, train
 
@@ -146,9 +146,9 @@ def test_without_lessons_the_student_is_the_student_alone(
 def test_the_student_folder_gives_the_predictions_of_the_run(
     run: Path, tiny: Recipe, cache: Path
 ) -> None:
-    model, config = load_student(run / "student")
+    model, _ = load_student(run / "student")
     clips = prepare(tiny, None, cache).test
-    logits = predict(model, clips, len(config.classes)).logits
+    logits = predict(model, clips).logits
     with (run / "predictions" / "student.csv").open() as file:
         rows = list(csv.DictReader(file))
     stored = [[float(row[f"p_{k}"]) for k in range(logits.shape[1])] for row in rows]
@@ -217,3 +217,23 @@ def test_two_processes_train_one_model(tiny: Recipe, cache: Path, tmp_path: Path
     rows = (out / "metrics.jsonl").read_text().splitlines()
     assert len(rows) == sum(stage.fit.epochs for stage in stages(recipe))
     assert json.loads((out / "summary.json").read_text())["stages"]["student"]["test"]["n"] == 28
+
+
+def test_with_few_labels_a_stage_without_teachers_sees_only_those(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    clips = prepare(tiny, None, cache).train
+    draw = torch.Generator().manual_seed(0)
+    kept = draw_labelled(clips.labels, 0.5, draw)
+    counts = torch.bincount(clips.labels[kept], minlength=14)
+    assert counts.tolist() == [1] * 14  # one of the two recordings of each class
+    pool = kept.nonzero().flatten()
+    order = epoch_order(pool, 32, draw)
+    assert set(order.tolist()) == set(pool.tolist())
+    often = torch.bincount(order)[pool]
+    assert often.min() >= 2 and often.max() <= 3
+
+    recipe = tiny.model_copy(update={"labelled": 0.5})
+    out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [r["terms"]["label"] > 0 for r in rows] == [True] * len(rows)

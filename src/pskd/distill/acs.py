@@ -4,6 +4,9 @@ For each clip the student mimics one teacher or the label: of the teachers whose
 right, the most confident one, if its confidence is above a threshold; otherwise the label. The
 same choice drives the semantic term. The paper names the adaptive selection and the semantic
 term without formulas that we could check, so the rules below are our own.
+
+A clip without a label has a target of zeros: then no teacher is known to be wrong, and its own
+largest probability is its confidence.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def select(
 
     Args:
         teacher_logits: [M, B, K].
-        target: Shares of the labels [B, K].
+        target: Shares of the labels [B, K]; zeros for a clip without one.
         threshold: The label is chosen unless a confidence is above this.
         weights: Preference for each teacher [M]: of several that may be chosen, the one with the
             largest weight times confidence is. A teacher of weight 0 is never chosen.
@@ -59,9 +62,11 @@ def select(
         [B], index of the teacher or `LABEL`.
     """
     probabilities = teacher_logits.softmax(-1)
-    right = target.amax(-1) <= target.gather(1, probabilities.argmax(-1).T).T
-    score = confidence(probabilities, target)
-    usable = right & (score > threshold)
+    labelled = target.sum(-1) > 0
+    claimed = target.gather(1, probabilities.argmax(-1).T).T  # what the target gives its top class
+    right = claimed >= target.amax(-1)
+    score = torch.where(labelled, confidence(probabilities, target), probabilities.amax(-1))
+    usable = (right | ~labelled) & (score > threshold)
     if available is not None:
         usable &= available
     if weights is not None:
@@ -108,7 +113,8 @@ def selected_semantic(
         student_embedding: [B, E].
         teacher_embeddings: [M, B, E].
         choice: From `select` [B].
-        target: Shares of the labels [B, K]; a mixed label is tied to the mix of its vectors.
+        target: Shares of the labels [B, K]; a mixed label is tied to the mix of its vectors, a
+            missing one to nothing (its value is 1, without a gradient).
         class_vectors: [K, E].
 
     Returns:

@@ -46,7 +46,7 @@ def stage_loss(
         logits: Of the model in training [B, K].
         embedding: Of the model in training [B, E].
         motion: Joint positions that it predicts [B, J * C, T'], if it is asked for them.
-        target: Shares of the labels [B, K].
+        target: Shares of the labels [B, K]; zeros for a clip without one.
         usable: Clips that have what the model in training needs [B], bool.
         skeleton: [B, F, J, C].
         has_skeleton: [B], bool.
@@ -56,7 +56,7 @@ def stage_loss(
     """
     options, names = stage.distill, list(teachers)
     smooth = stage.fit.label_smoothing
-    label = target * (1 - smooth) + smooth / target.shape[-1]
+    label = target * (1 - smooth) + target.sum(-1, keepdim=True) * smooth / target.shape[-1]
     terms = {"label": -(label * functional.log_softmax(logits, -1)).sum(-1)}
     weights: dict[str, float | Tensor] = {"label": weight_at(options.label, progress)}
 
@@ -79,6 +79,8 @@ def stage_loss(
                 logits, teacher_logits, weight, available, options.temperature
             )
         weights["distillation"] = weight_at(options.logits, progress)
+        if options.exclusive:
+            terms["label"] = torch.where(choice == acs.LABEL, terms["label"], 0.0)
 
     terms["semantic"] = acs.selected_semantic(embedding, embeddings, choice, target, class_vectors)
     weights["semantic"] = weight_at(options.semantic, progress)

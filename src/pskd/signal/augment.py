@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     has_skeleton: Tensor
     """[B], bool"""
     target: Tensor
-    """[B, classes], shares of the labels"""
+    """[B, classes], shares of the labels; zeros for a clip without one"""
 
 
 def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int = 1) -> Batch:
@@ -39,7 +39,10 @@ def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int
 
 
 def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
-    """Mixup (Zhang et al. 2018) with one partner and one share a clip, in all its signals."""
+    """Mixup (Zhang et al. 2018) with one partner and one share a clip, in all its signals.
+
+    A mix with a clip that has no label has none.
+    """
     size, device = len(batch.target), batch.target.device
     partner = torch.randperm(size, generator=generator, device=device)
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
@@ -52,11 +55,13 @@ def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
         weight = keep.view(-1, *[1] * (x.ndim - 1))
         return weight * x + (1 - weight) * x[partner]
 
+    labelled = batch.target.sum(1) > 0
+    whole = (labelled & labelled[partner]) | (keep == 1)
     return Batch(
         blend(batch.acceleration),
         blend(batch.skeleton),
         batch.has_skeleton & batch.has_skeleton[partner],
-        blend(batch.target),
+        torch.where(whole.unsqueeze(1), blend(batch.target), 0.0),
     )
 
 

@@ -73,25 +73,42 @@ def available(model: Model, batch: Batch) -> Tensor:
     return batch.has_skeleton | ("skeleton" not in model.inputs)
 
 
-def batches(clips: Clips, classes: int, size: int, order: Tensor | None = None) -> Iterator[Batch]:
+def batches(clips: Clips, targets: Tensor, order: Tensor, size: int) -> Iterator[Batch]:
     """Clips in batches, in the order given; row i of every tensor is the same recording."""
-    order = torch.arange(len(clips.labels)) if order is None else order
     for index in torch.split(order, size):
         yield Batch(
             clips.acceleration[index],
             clips.skeleton[index],
             clips.has_skeleton[index],
-            nn.functional.one_hot(clips.labels[index], classes).float(),
+            targets[index],
         )
 
 
+def draw_labelled(labels: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Which recordings keep their label [N], bool: this share of each class, at least one."""
+    keep = torch.zeros(len(labels), dtype=torch.bool)
+    for label in torch.unique(labels):
+        members = (labels == label).nonzero().flatten()
+        drawn = torch.randperm(len(members), generator=generator)
+        keep[members[drawn[: max(round(share * len(members)), 1)]]] = True
+    return keep
+
+
+def epoch_order(pool: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """`size` members of the pool in random order, each as often as any other, give or take one."""
+    rounds = -(-size // len(pool))
+    orders = [pool[torch.randperm(len(pool), generator=generator)] for _ in range(rounds)]
+    return torch.cat(orders)[:size]
+
+
 @torch.inference_mode()
-def predict(model: Model, clips: Clips, classes: int) -> Output:
+def predict(model: Model, clips: Clips) -> Output:
     """Outputs of a model for all clips, in order, without any random change."""
     model.eval()
     device = next(model.parameters()).device
     outputs = [
-        model(*(s.to(device) for s in signals(model, b))) for b in batches(clips, classes, 64)
+        model(*(getattr(clips, name)[index].to(device) for name in model.inputs))
+        for index in torch.split(torch.arange(len(clips)), 64)
     ]
     return Output(*(torch.cat(part).float().cpu() for part in zip(*outputs, strict=True)))
 
@@ -211,7 +228,7 @@ def fit(
         CheckpointError: The checkpoint is torn, foreign, or of another recipe.
         PskdError: The loss is no longer finite.
     """
-    options, size, classes = stage.fit, len(clips.labels), len(class_vectors)
+    options, size = stage.fit, len(clips)
     batch_size = min(options.batch_size, size)
     steps = size // batch_size
     head = None
@@ -224,6 +241,11 @@ def fit(
     distributed, optimizer = fabric.setup(learner, optimizer)
     average = deepcopy(learner) if options.averaging else None
     state = _State(learner, optimizer, average, [])
+    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "labelled"))
+    labelled = draw_labelled(clips.labels, recipe.labelled, draw)
+    targets = nn.functional.one_hot(clips.labels, len(class_vectors)) * labelled.unsqueeze(1)
+    targets = targets.float()
+    pool = torch.arange(size) if teachers else labelled.nonzero().flatten()
     finished = checkpoint.exists() and state.restore(checkpoint, identity)
     fabric.barrier()
     if finished:
@@ -236,10 +258,10 @@ def fit(
 
     for epoch in range(len(state.rows), options.epochs):
         shuffle = torch.Generator().manual_seed(draw_seed(recipe.seed, stream, epoch))
-        order = torch.randperm(size, generator=shuffle)[: steps * batch_size]
+        order = epoch_order(pool, steps * batch_size, shuffle)
         totals = _Totals()
         learner.train()
-        for step, plain in enumerate(batches(clips, classes, batch_size, order)):
+        for step, plain in enumerate(batches(clips, targets, order, batch_size)):
             key = (recipe.seed, stream, epoch, step, fabric.global_rank)
             torch.manual_seed(draw_seed(*key, "dropout"))
             generator = torch.Generator(fabric.device).manual_seed(draw_seed(*key, "views"))
@@ -286,7 +308,7 @@ def fit(
             )
         last = epoch + 1 == options.epochs
         if validation is not None and (last or (epoch + 1) % 10 == 0):
-            right = predict(state.final_model(), validation, classes).logits.argmax(1)
+            right = predict(state.final_model(), validation).logits.argmax(1)
             row["validation_accuracy"] = float((right == validation.labels).float().mean())
         row["seconds"] = before + time.monotonic() - began
         state.rows.append(row)
@@ -324,14 +346,16 @@ class _Totals:
     """Means over the steps of an epoch."""
 
     def __init__(self) -> None:
-        self.steps, self.loss, self.right = 0, 0.0, 0.0
+        self.steps, self.loss, self.right, self.labelled = 0, 0.0, 0, 0
         self.terms: dict[str, float] = {}
         self.choices: dict[str, float] = {}
 
     def add(self, loss: StageLoss, logits: Tensor, target: Tensor) -> None:
         self.steps += 1
         self.loss += float(loss.total.detach())
-        self.right += float((logits.argmax(1) == target.argmax(1)).float().mean())
+        labelled = target.sum(1) > 0
+        self.right += int((logits.argmax(1) == target.argmax(1))[labelled].sum())
+        self.labelled += int(labelled.sum())
         for name, term in loss.terms.items():
             self.terms[name] = self.terms.get(name, 0.0) + float(term)
         for name, share in loss.choices.items():
@@ -342,7 +366,7 @@ class _Totals:
         row: dict[str, Any] = {
             "loss": self.loss / n,
             "terms": {k: v / n for k, v in self.terms.items()},
-            "train_accuracy": self.right / n,
+            "train_accuracy": self.right / max(self.labelled, 1),
         }
         if self.choices:
             row["choices"] = {k: v / n for k, v in self.choices.items()}

@@ -148,7 +148,7 @@ def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dic
     for side, clips in (("validation", data.validation), ("test", data.test)):
         if clips is None:
             continue
-        output = predict(model, clips, len(classes))
+        output = predict(model, clips)
         predicted = output.logits.argmax(1)
         for row in _rows(clips, side, predicted, output.logits.softmax(1)):
             table.writerow(row)
