@@ -1,0 +1,1 @@
+"""A small world of moving bodies: where the simulated dataset comes from."""
