@@ -132,3 +132,14 @@ def test_predict_tells_a_wrong_unit(pskd, run: Path, csv_file: Path) -> None:
     code, _, complaint = pskd("predict", run, csv_file, "--unit", "m/s2")
     assert code == 1
     assert "looks like g" in complaint and "watch.csv" in complaint
+
+
+def test_interrupted_training_says_how_to_go_on(
+    pskd, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pskd.train.run.train", interrupted)
+    code, _, complaint = pskd("train", run / "recipe.yaml", "--out", run)
+    assert code == 1 and "same command goes on" in complaint

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pskd import __version__
-from pskd.errors import PskdError, UsageError
+from pskd.errors import PskdError
 from pskd.recipe import Recipe, load_recipe, shipped
 
 if TYPE_CHECKING:
@@ -181,25 +181,20 @@ def main() -> NoReturn:
     """Run the command line: exit code 0, 1 where something failed, 2 for wrong use."""
     try:
         app(standalone_mode=True)
-    except UsageError as error:
-        _fail(error, 2)
     except PskdError as error:
-        _fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        err.print("Stopped. The same command goes on where it was.")
-        sys.exit(1)
+        err.print(f"pskd: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
     sys.exit(0)
-
-
-def _fail(error: PskdError, code: int) -> NoReturn:
-    err.print(f"pskd: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)
 
 
 def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) -> None:
     from pskd.train.run import train as train_run
 
-    train_run(recipe, data_root=data_root, out=folder, cache=_cache(), progress=_progress)
+    try:
+        train_run(recipe, data_root=data_root, out=folder, cache=_cache(), progress=_progress)
+    except KeyboardInterrupt:
+        err.print("Stopped. The same command goes on where it was.")
+        raise typer.Exit(1) from None
     _show([folder], as_json)
     if not as_json:
         out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

@@ -237,3 +237,21 @@ def test_with_few_labels_a_stage_without_teachers_sees_only_those(
     out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [r["terms"]["label"] > 0 for r in rows] == [True] * len(rows)
+
+
+def test_half_precision_trains_to_finite_weights(tiny: Recipe, cache: Path, tmp_path: Path) -> None:
+    compute = tiny.compute.model_copy(update={"precision": "bf16-mixed"})
+    recipe = tiny.model_copy(update={"compute": compute})
+    out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    assert all(t.isfinite().all() for stage in weights(out).values() for t in stage.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_trains_and_its_student_runs_on_a_cpu(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    compute = tiny.compute.model_copy(update={"accelerator": "cuda", "precision": "bf16-mixed"})
+    recipe = tiny.model_copy(update={"compute": compute})
+    out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    model, _ = load_student(out / "student")
+    assert predict(model, prepare(tiny, None, cache).test).logits.isfinite().all()

@@ -95,7 +95,8 @@ def _warp(
 
     def positions(n: int) -> Tensor:
         at = torch.linspace(0, 1, n, device=speed.device).expand(size, -1)
-        path = resample(speed.unsqueeze(1), at).squeeze(1).cumsum(1)
+        sums = torch.ones(n, n, device=speed.device).triu()  # cumsum is not deterministic on CUDA
+        path = resample(speed.unsqueeze(1), at).squeeze(1) @ sums
         path = (path - path[:, :1]) / (path[:, -1:] - path[:, :1])
         return start + (stop - start) * path
 

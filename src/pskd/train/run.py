@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -152,6 +153,7 @@ def _train_stages(
 ) -> None:
     if recipe.compute.threads:
         torch.set_num_threads(recipe.compute.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by the next line
     torch.use_deterministic_algorithms(True)
     if fabric.is_global_zero:
         outputs.write_environment(recipe, prepared, fabric.device, out)
@@ -178,6 +180,8 @@ def _train_stages(
             )
             trained.append((stage, role(recipe, stage), models[stage.name], rows))
     if fabric.is_global_zero:
+        for model in models.values():
+            model.cpu()
         summary = outputs.write_results(recipe, prepared, trained, out)
         outputs.write_student(recipe, prepared, models[recipe.student.name], summary, out)
         write_report([out], out / "report.html")
