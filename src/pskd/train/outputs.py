@@ -89,7 +89,7 @@ def write_results(
         "protocol": {
             "name": split.name,
             "subject_independent": split.subject_independent,
-            "note": split.note,
+            "note": split.note + _labels_note(recipe),
             "sides": {name: len(side) for name, side in split.sides.items()},
             "subjects": {
                 name: sorted({data.store.info[i].subject for i in side})
@@ -125,7 +125,7 @@ def write_student(
         normalisation="inside the model: raw samples in g go in",
         placement=data.source.placement,
         protocol=data.split.name,
-        protocol_note=data.split.note,
+        protocol_note=data.split.note + _labels_note(recipe),
         accuracy=block["test"]["accuracy"],
         macro_f1=block["test"]["macro_f1"],
         parameters=block["parameters"],
@@ -167,6 +167,12 @@ def _rows(
     facts = zip(clips.ids, clips.subjects, clips.labels.tolist(), predicted.tolist(), strict=True)
     for (name, subject, true, guess), p in zip(facts, probabilities.tolist(), strict=True):
         yield [name, subject, side, true, guess, *(f"{value:.6f}" for value in p)]
+
+
+def _labels_note(recipe: Recipe) -> str:
+    if recipe.labelled == 1:
+        return ""
+    return f"; {recipe.labelled:.0%} of the training recordings keep their label"
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
