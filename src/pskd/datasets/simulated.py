@@ -77,7 +77,7 @@ class Simulated:
 
     name = "simulated"
     title = "Simulated people"
-    version = 1
+    version = 2
     classes: tuple[str, ...] = tuple(ACTIONS)
     layout: SkeletonLayout = KINECT_V1
     rate = 50.0

@@ -121,15 +121,16 @@ def clap(take: Take) -> Pose:
 def pick_up_squatting(take: Take) -> Pose:
     """Pick something up from the floor with bent knees and a fairly upright back."""
     down = _down_and_up(take)
-    leg = Leg(hip=76 * down, knee=96 * down)
-    return _reaching(take, down, take.rng.uniform(45, 68) * down, 10.0, leg)
+    leg = Leg(hip=70 * down, knee=96 * down)
+    return _reaching(take, down, take.rng.uniform(42, 62) * down, 8.0, leg)
 
 
 def pick_up_bending(take: Take) -> Pose:
     """Pick something up from the floor with fairly straight legs and a bent back."""
     down = _down_and_up(take)
-    leg = Leg(hip=26 * down, knee=take.rng.uniform(40, 66) * down)
-    return _reaching(take, down, take.rng.uniform(72, 92) * down, 3.0, leg)
+    knee = take.rng.uniform(35, 60)
+    leg = Leg(hip=(20 + knee / 2) * down, knee=knee * down)  # the hips go back for balance
+    return _reaching(take, down, take.rng.uniform(75, 95) * down, 4.0, leg)
 
 
 def _down_and_up(take: Take) -> Array:
@@ -139,7 +140,7 @@ def _down_and_up(take: Take) -> Array:
 
 def _reaching(take: Take, down: Array, bend: Array, ahead: float, leg: Leg) -> Pose:
     """Both arms hang down, the right one a little ahead, however far the trunk is bent."""
-    hang = bend + take.rng.normal(ahead, 13.0) * down
+    hang = bend + take.rng.normal(ahead, 10.0) * down
     grip = Arm(flexion=hang, elbow=take.rng.normal(10.0, 8.0) * down, pronation=30 * down)
     free = Arm(flexion=bend * take.rng.uniform(0.6, 1.0))
     return Pose(bend=bend, right_arm=grip, left_arm=free, right_leg=leg, left_leg=Leg(**vars(leg)))
