@@ -30,6 +30,7 @@ TINY = [
     "dataset.options={subjects: 4, trials: 1}",
     "protocol.options={train: [1, 3], test: [2, 4]}",
     "clips={samples: 32, frames: 16}",
+    "labelled=1.0",
     "compute={threads: 1}",
     "chain.skeleton.model.options={graph: [[8, 2]], widths: [16], strides: [1], squeeze: 4}",
     "chain.skeleton.fit={epochs: 2, batch_size: 8}",

@@ -106,8 +106,14 @@ def test_report_of_one_run(pskd, run: Path, tmp_path: Path) -> None:
     assert code == 0
     assert (tmp_path / "page.html").is_file() and "student" in printed
     assert "| Stage | Role |" in pskd("report", run, "--markdown")[1]
-    code, _, complaint = pskd("report", tmp_path / "none")
-    assert code == 1 and "none" in complaint
+
+
+@pytest.mark.parametrize("command", ["report", "evaluate", "predict"])
+def test_a_run_that_is_not_there_is_named(pskd, tmp_path: Path, command: str) -> None:
+    more = ["x.csv"] if command == "predict" else []
+    code, _, complaint = pskd(command, tmp_path / "none", *more)
+    assert code == 2
+    assert "none" in complaint and "pskd train" in complaint
 
 
 def test_evaluate(pskd, run: Path) -> None:

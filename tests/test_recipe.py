@@ -70,10 +70,14 @@ def test_overrides_reach_stages_by_name_and_new_keys() -> None:
         ("sed=3", ["'sed'", "'seed'"]),
         ("chain.student.distill.selection=asc", ["selection", "'acs'"]),
         ("chain.student.fit.epochs=0", ["epochs", "not 0"]),
-        ("chain.student.distill.logits={strt: 1}", ["logits"]),
+        ("chain.student.distill.logits={strt: 1}", ["logits.strt", "'start'"]),
         ("seed=[", ["seed", "not YAML"]),
         ("name.x=1", ["'name'", "no keys"]),
         ("clips.samples=fast", ["clips.samples", "'fast'"]),
+        ("views.noise=.inf", ["views.noise", "finite"]),
+        ("seed.x=3", ["seed", "=VALUE"]),
+        ("name=../elsewhere", ["name", "'../elsewhere'"]),
+        ("dataset=3", ["dataset", "name, options"]),
     ],
 )
 def test_a_wrong_override_names_the_key_and_the_nearest(override: str, words: list[str]) -> None:
@@ -91,6 +95,13 @@ def test_unknown_recipe_names_the_nearest() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml"):
         load_recipe(tmp_path / "none.yaml")
+
+
+def test_a_folder_and_a_binary_file_are_no_recipes(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path, tmp_path / "r.yaml"):
+        with pytest.raises(UsageError, match="cannot be read as a recipe"):
+            load_recipe(path)
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "!!python/object:os.system {}\n"])

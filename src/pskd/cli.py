@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pskd import __version__
-from pskd.errors import PskdError
+from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
 
 if TYPE_CHECKING:
@@ -146,7 +146,13 @@ def predict(
     from pskd.edge.predict import predict_windows, read_csv
     from pskd.models.student_folder import load_student
 
-    folder = run / "student" if (run / "student").is_dir() else run
+    folder = run / "student" if (run / "recipe.yaml").exists() else run
+    if not folder.is_dir():
+        raise UsageError(
+            "no trained student here",
+            where=run,
+            remedy="Name a finished run: `pskd train` again finishes one that was stopped",
+        )
     student, config = load_student(folder)
     recording = read_csv(file, rate=rate, unit=unit)
     windows = predict_windows(student, config, recording, hop_seconds=hop)

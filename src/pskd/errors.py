@@ -22,6 +22,13 @@ class PskdError(Exception):
         message = f"{where}: {what}" if where is not None else what
         super().__init__(f"{message}. {remedy}." if remedy else f"{message}.")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(kind: type[PskdError], what: str, where: object, remedy: str | None) -> PskdError:
+    return kind(what, where=where, remedy=remedy)
+
 
 class UsageError(PskdError):
     """The command, the recipe or an argument is wrong (exit code 2)."""

@@ -8,6 +8,7 @@ file, the key and the nearest right one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -28,7 +29,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 class Part(BaseModel):
     """Base of all parts: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Schedule(Part):
@@ -196,10 +199,10 @@ class Recipe(Part):
     stages without see only those that are labelled, in as many steps.
     """
 
-    format: int = FORMAT
-    name: str
+    format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     about: str = ""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     dataset: Choice
     protocol: Choice
     clips: ClipOptions = ClipOptions()
@@ -253,12 +256,17 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         UsageError: No such recipe, YAML that does not parse, an unknown key, a wrong value.
     """
     path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
-        if not path.is_file():
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        where = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise UsageError(
-                "no such recipe file", where=path, remedy="`pskd recipes` lists what ships"
-            )
-        where, text = str(path), path.read_text(encoding="utf-8")
+                f"cannot be read as a recipe: {why}",
+                where=where,
+                remedy="Name a YAML file, or a recipe that `pskd recipes` lists",
+            ) from None
     else:
         if str(name) not in shipped():
             raise UsageError(f"unknown recipe {str(name)!r}", remedy=nearest(str(name), shipped()))
@@ -266,7 +274,13 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"not YAML: {error}", where=where) from None
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise UsageError(
+            f"not YAML{line}: {getattr(error, 'problem', error)}",
+            where=where,
+            remedy="Mend it, or start from a recipe that `pskd recipes` lists",
+        ) from None
     if not isinstance(tree, dict):
         raise UsageError("a recipe is a mapping of keys to values", where=where)
     for override in overrides:
@@ -330,15 +344,19 @@ def _position(items: list[Any], key: str) -> Any:
 
 
 def _explain(error: ValidationError, tree: Mapping[str, Any], where: str) -> UsageError:
-    first = error.errors()[0]
-    parts = [p for p in first["loc"] if not (isinstance(p, str) and p[:1].isupper())]
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    # Where a value may be one of several types, the place also names the type that was tried.
+    parts = [p for p in first["loc"] if isinstance(p, int) or re.fullmatch(r"[a-z_0-9]+", p)]
+    while parts and not _holds_path(tree, parts) and first["type"] != "missing":
+        parts.pop()
     node: Any = tree
     shown = []
     for part in parts:
         node = node[part] if _holds(node, part) else None
         name = _name(node) if isinstance(part, int) else None
         shown.append(str(name if name is not None else part))
-    key = ".".join(shown) or "recipe"
+    key = ".".join(shown)
     if first["type"] == "extra_forbidden":
         return UsageError(
             f"unknown key {key!r}",
@@ -353,11 +371,23 @@ def _explain(error: ValidationError, tree: Mapping[str, Any], where: str) -> Usa
     remedy = None
     if expected is not None and isinstance(first["input"], str):
         remedy = nearest(first["input"], [w.strip(" '") for w in _split_words(str(expected))])
-    return UsageError(f"{key}: {message}{got}", where=where, remedy=remedy)
+    if isinstance(first["input"], dict) and first["type"] not in ("value_error", "model_type"):
+        message, remedy = "takes a value and has no keys of its own", f"Write {key}=VALUE"
+    elif first["type"] == "model_type":
+        message, remedy = "needs keys of its own", nearest("", _known_keys(parts))
+    return UsageError(f"{key}: {message}{got}" if key else message, where=where, remedy=remedy)
 
 
 def _split_words(expected: str) -> list[str]:
     return expected.replace(" or ", ", ").split(", ")
+
+
+def _holds_path(node: Any, parts: list[Any]) -> bool:
+    for part in parts:
+        if not _holds(node, part):
+            return False
+        node = node[part]
+    return True
 
 
 def _holds(node: Any, part: Any) -> bool:

@@ -224,7 +224,7 @@ def test_bad_safetensors(tmp_path: Path) -> None:
 
 
 def test_missing_or_foreign_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv"):
+    with pytest.raises(UsageError, match=r"none\.csv"):
         read_table(tmp_path / "none.csv")
     with pytest.raises(UsageError, match=r"'\.npy'.*\.safetensors or a \.csv"):
         read_table(tmp_path / "glove.npy")

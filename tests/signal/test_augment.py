@@ -78,6 +78,24 @@ def test_a_mix_has_a_skeleton_only_if_both_clips_have() -> None:
     assert torch.equal(mixed.has_skeleton, ~with_missing)
 
 
+def test_clips_without_a_label_mix_among_themselves() -> None:
+    batch = ramp_batch(size=40, samples=16, frames=8)
+    labelled = torch.arange(40) % 4 == 0
+    target = batch.target * labelled.unsqueeze(1)
+    options = STILL.model_copy(update={"mixup": 1.0, "mix_share": 1.0})
+    mixed = mix(batch._replace(target=target), options, seeded())
+    assert torch.equal(mixed.target.sum(1) > 0, labelled)
+    number = torch.arange(40) * 10.0
+    expected = mixed.target @ number
+    torch.testing.assert_close(mixed.skeleton[labelled, 0, 0, 0], expected[labelled])
+
+
+def test_a_clip_that_is_not_mixed_keeps_its_skeleton() -> None:
+    has = torch.tensor([True, True, True, False, True, False])
+    options = STILL.model_copy(update={"mixup": 1.0, "mix_share": 0.0})
+    assert torch.equal(mix(ramp_batch()._replace(has_skeleton=has), options, seeded())[2], has)
+
+
 def test_share_of_mixed_clips() -> None:
     options = STILL.model_copy(update={"mixup": 1.0, "mix_share": 0.25})
     batch = ramp_batch(size=400, samples=16, frames=8)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,7 +123,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     run: Path, cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    for moment in ("epoch 1", "write 3", "epoch 2", "epoch 4", "write 12", "never"):
+    for moment in ("write 1", "epoch 1", "write 3", "epoch 2", "epoch 4", "write 12", "never"):
         command = [sys.executable, "-c", KILLED, run / "recipe.yaml", out, cache, moment]
         done = subprocess.run([str(c) for c in command], capture_output=True, check=False)
         assert done.returncode == (0 if moment == "never" else -9), done.stderr.decode()
@@ -210,13 +211,63 @@ def test_cuda_where_there_is_none_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_train_one_model(tiny: Recipe, cache: Path, tmp_path: Path) -> None:
-    compute = tiny.compute.model_copy(update={"devices": 2})
-    recipe = tiny.model_copy(update={"compute": compute})
+def test_two_processes_train_one_model_and_take_it_up_again(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    tree = tiny.model_dump(mode="json")
+    tree["compute"]["devices"] = 2
+    for stage in tree["chain"]:
+        stage["distill"]["selection"] = "average"
+    recipe = Recipe.model_validate(tree)
     out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
     rows = (out / "metrics.jsonl").read_text().splitlines()
     assert len(rows) == sum(stage.fit.epochs for stage in stages(recipe))
-    assert json.loads((out / "summary.json").read_text())["stages"]["student"]["test"]["n"] == 28
+    whole = weights(out)
+    for stage_name in ("student", "student_alone"):
+        (out / "checkpoints" / f"{stage_name}.ckpt").unlink()
+    train(recipe, data_root=None, out=out, cache=cache)
+    for stage_name, tensors in weights(out).items():
+        for name, value in tensors.items():
+            assert torch.equal(value, whole[stage_name][name]), (stage_name, name)
+
+
+@pytest.mark.parametrize("compute", [{"devices": 5000}, {"devices": 2}])
+def test_more_processes_than_fit_are_refused_before_any_work(
+    tiny: Recipe, cache: Path, tmp_path: Path, compute: dict[str, int]
+) -> None:
+    tree = tiny.model_dump(mode="json")
+    tree["compute"] |= compute
+    tree["chain"][0]["fit"]["batch_size"] = 3
+    with pytest.raises(UsageError, match=r"at most|too small"):
+        train(Recipe.model_validate(tree), data_root=None, out=tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_does_not_fit_the_clips_is_refused_before_any_work(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    tree = tiny.model_dump(mode="json")
+    tree["chain"][-1]["model"] = {"name": "gaf_cnn", "options": {"image_size": 48}}
+    with pytest.raises(UsageError, match=r"chain\.student\.model"):
+        train(Recipe.model_validate(tree), data_root=None, out=tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_refuses_weights_of_another_run(
+    run: Path, tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    recipe = (copy / "recipe.yaml").read_text()
+    (copy / "recipe.yaml").write_text(recipe.replace("seed: 0\ndataset", "seed: 1\ndataset"))
+    with pytest.raises(CheckpointError, match="another recipe"):
+        evaluate(copy, data_root=None, cache=cache)
+
+
+def test_the_motion_head_teaches_and_stays_behind(run: Path) -> None:
+    assert all("motion" not in name for name in weights(run)["student"])
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert not any("motion" in r["terms"] for r in rows if r["stage"] == "student_alone")
 
 
 def test_with_few_labels_a_stage_without_teachers_sees_only_those(
@@ -236,7 +287,10 @@ def test_with_few_labels_a_stage_without_teachers_sees_only_those(
     recipe = tiny.model_copy(update={"labelled": 0.5})
     out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert all(r["terms"]["label"] > 0 for r in rows)
+    label = {r["stage"]: r["terms"]["label"] for r in rows if r["epoch"] == 1}
+    # Untrained, a labelled clip costs about log 14; half of the student's clips cost nothing.
+    assert label["student_alone"] == pytest.approx(np.log(14), rel=0.15)
+    assert label["student"] == pytest.approx(np.log(14) / 2, rel=0.3)
     summary = json.loads((out / "summary.json").read_text())
     assert "50% of the training recordings keep their label" in summary["protocol"]["note"]
 

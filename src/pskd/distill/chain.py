@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -66,7 +66,8 @@ def stage_loss(
         teacher_logits = torch.stack([teachers[n][0] for n in names])
         embeddings = torch.stack([teachers[n][1] for n in names])
         available = torch.stack([teachers[n][2] for n in names])
-        available &= _kept(names, options.teacher_dropping, available, generator)
+        draw = torch.rand((len(names), 1), generator=generator, device=generator.device)
+        available &= draw >= options.teacher_dropping  # DGKD: each sits out at random
         says = [weight_at(t.weight, progress) for t in stage.teachers]
         weight = torch.tensor(says, device=target.device)
         if options.selection == "acs":
@@ -97,12 +98,6 @@ def stage_loss(
         {name: mean.detach() for name, mean in means.items()},
         acs.choice_shares(choice, names) if follows else {},
     )
-
-
-def _kept(names: Sequence[str], dropping: float, available: Tensor, generator: Generator) -> Tensor:
-    """Teachers that take part in this batch (DGKD: each sits out at random)."""
-    draw = torch.rand((len(names), 1), generator=generator, device=generator.device)
-    return (draw >= dropping).to(available.device)
 
 
 def _averaged_kd(

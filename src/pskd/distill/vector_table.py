@@ -38,8 +38,8 @@ def read_table(file: Path) -> Table:
     """Read class vectors from a .safetensors or .csv file.
 
     Raises:
-        DataError: The file is missing, or is not a table of finite vectors by distinct names.
-        UsageError: The file has another suffix.
+        DataError: The file is not a table of finite vectors by distinct names.
+        UsageError: The file is missing or has another suffix.
     """
     readers = {".safetensors": _read_safetensors, ".csv": _read_csv}
     if file.suffix.lower() not in readers:
@@ -47,6 +47,12 @@ def read_table(file: Path) -> Table:
             f"class vectors cannot be read from {file.suffix or 'no suffix'!r}",
             where=file,
             remedy="Give a .safetensors or a .csv file",
+        )
+    if not file.is_file():
+        raise UsageError(
+            "no such file of class vectors",
+            where=file,
+            remedy="Mend the recipe's class_vectors, or leave it out for the shipped table",
         )
     try:
         names, vectors = readers[file.suffix.lower()](file)

@@ -44,7 +44,9 @@ class SeparableConv(nn.Module):
 def time_stack(
     channels_in: int, widths: Sequence[int], strides: Sequence[int], kernel: int
 ) -> nn.Sequential:
-    """Separable convolutions over time; ValueError if widths and strides differ in number."""
+    """Separable convolutions over time; ValueError if their options do not fit."""
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel is {kernel}, not odd")
     inputs = [channels_in, *widths][: len(widths)]
     return nn.Sequential(
         *(

@@ -41,10 +41,14 @@ def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int
 def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
     """Mixup (Zhang et al. 2018) with one partner and one share a clip, in all its signals.
 
-    A mix with a clip that has no label has none.
+    Clips with a label are mixed among themselves, and so are clips without one.
     """
     size, device = len(batch.target), batch.target.device
-    partner = torch.randperm(size, generator=generator, device=device)
+    labelled = batch.target.sum(1) > 0
+    order = torch.randperm(size, generator=generator, device=device)
+    partner = order.clone()
+    for group in (labelled, ~labelled):
+        partner[group] = order[group[order]]
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
     share = np.random.default_rng(seed).beta(options.mixup, options.mixup, size)
     keep = torch.as_tensor(share, dtype=torch.float32, device=device)
@@ -55,13 +59,11 @@ def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
         weight = keep.view(-1, *[1] * (x.ndim - 1))
         return weight * x + (1 - weight) * x[partner]
 
-    labelled = batch.target.sum(1) > 0
-    whole = (labelled & labelled[partner]) | (keep == 1)
     return Batch(
         blend(batch.acceleration),
         blend(batch.skeleton),
-        batch.has_skeleton & batch.has_skeleton[partner],
-        torch.where(whole.unsqueeze(1), blend(batch.target), 0.0),
+        batch.has_skeleton & (batch.has_skeleton[partner] | (keep == 1)),
+        blend(batch.target),
     )
 
 

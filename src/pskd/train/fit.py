@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from pskd.data.clips import Clips
 from pskd.distill.chain import StageLoss, stage_loss
 from pskd.distill.motion import MotionHead
-from pskd.errors import CheckpointError, PskdError
+from pskd.errors import CheckpointError, DataError, PskdError
 from pskd.models import Model, Output
 from pskd.recipe import Recipe, Stage
 from pskd.signal.augment import Batch, make_views
@@ -132,7 +132,7 @@ class _State:
     average: Learner | None
     rows: list[dict[str, Any]]
 
-    def save(self, path: Path, identity: Mapping[str, Any], finished: bool) -> None:
+    def save(self, path: Path, identity: Mapping[str, str], finished: bool) -> None:
         if finished:  # only the model is needed from here on
             tensors = {f"model.{k}": v for k, v in self.final_model().state_dict().items()}
         else:
@@ -144,15 +144,9 @@ class _State:
         meta = {"identity": dict(identity), "finished": finished, "rows": self.rows}
         save_checkpoint(path, tensors, meta)
 
-    def restore(self, path: Path, identity: Mapping[str, Any]) -> bool:
+    def restore(self, path: Path, identity: Mapping[str, str]) -> bool:
         """Take up a checkpoint; True if the stage is finished."""
-        tensors, meta = load_checkpoint(path)
-        if meta.get("identity") != dict(identity):
-            raise CheckpointError(
-                "belongs to another recipe, seed or data",
-                where=path,
-                remedy="Choose another --out, or delete this folder to start over",
-            )
+        tensors, meta = load_verified(path, identity)
         self.rows[:] = meta["rows"]
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -201,7 +195,7 @@ def fit(
     up: int,
     fabric: Fabric,
     checkpoint: Path,
-    identity: Mapping[str, Any],
+    identity: Mapping[str, str],
     stream: str,
     report: Callable[[Progress], None],
 ) -> tuple[Model, list[dict[str, Any]]]:
@@ -226,8 +220,14 @@ def fit(
 
     Raises:
         CheckpointError: The checkpoint is torn, foreign, or of another recipe.
+        DataError: The model needs skeletons and there are none.
         PskdError: The loss is no longer finite.
     """
+    if "skeleton" in model.inputs and not bool(clips.has_skeleton.any()):
+        raise DataError(
+            f"stage {stage.name!r} needs skeletons, and no training recording has one",
+            remedy="Take the stage out of the chain, or add recordings with a skeleton",
+        )
     options, size = stage.fit, len(clips)
     batch_size = min(options.batch_size, size)
     steps = size // batch_size
@@ -297,14 +297,14 @@ def fit(
             fabric.backward(loss.total)
             optimizer.step()
             state.update_average(options.averaging, at)
-            totals.add(loss, logits, batch.target)
+            totals.add(loss, logits, batch.target * available(model, batch).unsqueeze(1))
 
         row: dict[str, Any] = {"stage": stage.name, "epoch": epoch + 1, "epochs": options.epochs}
         row |= totals.means() | {"learning_rate": optimizer.param_groups[0]["lr"]}
         if not math.isfinite(row["loss"]):
             raise PskdError(
                 f"the loss of stage {stage.name!r} is {row['loss']} after epoch {epoch + 1}",
-                remedy=f"Lower chain.{stage.name}.fit.learning_rate",
+                remedy=f"Lower chain.{stream}.fit.learning_rate",
             )
         last = epoch + 1 == options.epochs
         if validation is not None and (last or (epoch + 1) % 10 == 0):
@@ -318,10 +318,28 @@ def fit(
                 state.save(checkpoint, identity, finished=last)
             saved_at = time.monotonic()
     fabric.barrier()
+    state.restore(checkpoint, identity)  # every process goes on with the same bytes
     return state.final_model(), state.rows
 
 
-def load_finished(path: Path, model: Model) -> tuple[Model, list[dict[str, Any]]]:
+def load_verified(
+    path: Path, identity: Mapping[str, str]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Load a checkpoint of this very stage; CheckpointError if it is torn, foreign or another's."""
+    tensors, meta = load_checkpoint(path)
+    found = meta.get("identity", {})
+    if other := [key for key in identity if found.get(key) != identity[key]]:
+        raise CheckpointError(
+            f"belongs to another {' and '.join(other)}",
+            where=path,
+            remedy="Choose another --out, or delete this folder to start over",
+        )
+    return tensors, meta
+
+
+def load_finished(
+    path: Path, model: Model, identity: Mapping[str, str]
+) -> tuple[Model, list[dict[str, Any]]]:
     """Load the weights of a finished stage into `model`; return it with the stage's metrics.
 
     Raises:
@@ -330,7 +348,7 @@ def load_finished(path: Path, model: Model) -> tuple[Model, list[dict[str, Any]]
     remedy = "Run the same `pskd train` command again"
     if not path.exists():
         raise CheckpointError("missing: the run is not finished", where=path, remedy=remedy)
-    tensors, meta = load_checkpoint(path)
+    tensors, meta = load_verified(path, identity)
     if not meta["finished"]:
         raise CheckpointError("this stage is not finished", where=path, remedy=remedy)
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items()})

@@ -50,7 +50,14 @@ def write_environment(recipe: Recipe, data: Prepared, device: torch.device, out:
         "data": {"store": data.store.key, "recordings": len(data.store)},
         "seed": recipe.seed,
     }
-    _write_json(out / "environment.json", content)
+    path = out / "environment.json"
+    if path.exists():  # what finished stages were trained with stays
+        first = json.loads(path.read_text())
+        resumed = first.pop("resumed", [])
+        if content not in (first, *resumed):
+            resumed.append(content)
+        content = first | ({"resumed": resumed} if resumed else {})
+    _write_json(path, content)
 
 
 def write_results(
@@ -148,6 +155,8 @@ def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dic
     for side, clips in (("validation", data.validation), ("test", data.test)):
         if clips is None:
             continue
+        if "skeleton" in model.inputs:  # what it cannot see is not its error
+            clips = clips.select(clips.has_skeleton.nonzero().flatten().tolist())
         output = predict(model, clips)
         predicted = output.logits.argmax(1)
         for row in _rows(clips, side, predicted, output.logits.softmax(1)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -16,11 +18,11 @@ from lightning_fabric import Fabric
 
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate.report import write_report
-from pskd.models import Model, Signal, build
+from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
 from pskd.train import outputs
 from pskd.train.checkpoint import write_atomic
-from pskd.train.fit import Progress, draw_seed, fit, load_finished
+from pskd.train.fit import Progress, draw_seed, fit, load_finished, load_verified
 from pskd.train.prepare import Prepared, prepare
 
 ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
@@ -67,30 +69,28 @@ def train(
             "compute.accelerator is cuda, but torch sees no CUDA device",
             remedy="Use compute.accelerator=auto or cpu, or install a CUDA build of torch",
         )
-    for stage in recipe.chain:  # a wrong model or option is known before any work
-        build_model(stage, Signal(classes=2))
+    _check_devices(recipe)
     prepared = prepare(recipe, data_root, cache)
+    for stage in recipe.chain:  # a model that cannot run is known before any training
+        _check_model(stage, prepared.signal)
     _claim(recipe, out)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            fabric = Fabric(
-                accelerator=options.accelerator,
-                devices=options.devices,
-                strategy="ddp_spawn" if options.devices > 1 else "auto",
-                precision=options.precision,
-            )
-            for part in out.rglob(".*.part"):  # of a write that was killed
-                part.unlink()
-            work = partial(
-                _train_stages, recipe=recipe, prepared=prepared, out=out, progress=progress
-            )
-            fabric.launch(work)
-    except Timeout:
-        raise CheckpointError(
-            "another process is training here",
-            where=out,
-            remedy="Wait for it, or use another --out",
-        ) from None
+    for stage in stages(recipe):  # and so is a checkpoint that cannot be trusted
+        if checkpoint_path(out, stage).exists():
+            load_verified(checkpoint_path(out, stage), _identity(recipe, prepared, stage))
+    with _locked(out):
+        for part in out.rglob(".*.part"):  # of a write that was killed
+            part.unlink()
+        for part in out.glob(".student-*"):
+            shutil.rmtree(part)
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy="ddp_spawn" if options.devices > 1 else "auto",
+            precision=options.precision,
+        )
+        fabric.launch(
+            partial(_train_stages, recipe=recipe, prepared=prepared, out=out, progress=progress)
+        )
     return out
 
 
@@ -100,15 +100,23 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
     Raises:
         CheckpointError: The run is not finished, or a file of it is torn.
     """
+    if not (run / "recipe.yaml").is_file():
+        raise UsageError(
+            "no such run folder", where=run, remedy="Name the folder that `pskd train` wrote"
+        )
     recipe = load_recipe(run / "recipe.yaml")
     prepared = prepare(recipe, data_root, cache)
     trained = []
-    for stage in stages(recipe):
-        path = checkpoint_path(run, stage)
-        model, rows = load_finished(path, build_model(stage, prepared.signal))
-        trained.append((stage, role(recipe, stage), model, rows))
-    summary = outputs.write_results(recipe, prepared, trained, run)
-    write_report([run], run / "report.html")
+    with _locked(run):
+        for stage in stages(recipe):
+            model, rows = load_finished(
+                checkpoint_path(run, stage),
+                build_model(stage, prepared.signal),
+                _identity(recipe, prepared, stage),
+            )
+            trained.append((stage, role(recipe, stage), model, rows))
+        summary = outputs.write_results(recipe, prepared, trained, run)
+        write_report([run], run / "report.html")
     return summary
 
 
@@ -137,11 +145,58 @@ def _claim(recipe: Recipe, out: Path) -> None:
                 remedy="Choose another --out, or delete it",
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(_foreign(p.name) for p in out.iterdir())):
         raise UsageError(
             "exists and is no run of pskd", where=out, remedy="Choose an empty or new --out"
         )
     write_atomic(path, recipe.to_yaml().encode())
+
+
+def _foreign(name: str) -> bool:
+    """Whether a file is not what a first write that was killed leaves behind."""
+    return re.fullmatch(r"\.recipe\.yaml\.\d+\.part", name) is None
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise CheckpointError(
+            "another process is at work here",
+            where=out,
+            remedy="Wait for it, or use another --out",
+        ) from None
+
+
+def _check_devices(recipe: Recipe) -> None:
+    options = recipe.compute
+    cuda = options.accelerator != "cpu" and torch.cuda.is_available()
+    most = torch.cuda.device_count() if cuda else os.cpu_count() or 1
+    if options.devices > most:
+        raise UsageError(
+            f"compute.devices is {options.devices}, but this machine has {most}",
+            remedy=f"Use at most {most}",
+        )
+    for stage in recipe.chain:
+        if stage.fit.batch_size < 2 * options.devices:
+            raise UsageError(
+                f"chain.{stage.name}.fit.batch_size is {stage.fit.batch_size}: too small for "
+                f"{options.devices} processes",
+                remedy="Give each process at least two clips",
+            )
+
+
+def _check_model(stage: Stage, signal: Signal) -> None:
+    try:
+        count_macs(build_model(stage, signal), signal)
+    except RuntimeError as error:
+        raise UsageError(
+            f"the model does not run: {error}",
+            where=f"chain.{stage.name}.model",
+            remedy="Change its options",
+        ) from error
 
 
 def _train_stages(
@@ -189,7 +244,11 @@ def _train_stages(
 
 def build_model(stage: Stage, signal: Signal) -> Model:
     """The model of a stage, its weights drawn from torch's global generator."""
-    return build(stage.model.name, signal, **stage.model.options)
+    try:
+        return build(stage.model.name, signal, **stage.model.options)
+    except UsageError as error:
+        where = f"chain.{stage.name}.model"
+        raise UsageError(error.what, where=where, remedy=error.remedy) from error
 
 
 def role(recipe: Recipe, stage: Stage) -> str:
@@ -204,5 +263,6 @@ def _identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str
     return {
         "recipe": hashlib.sha256(text.encode()).hexdigest(),
         "data": prepared.store.key,
+        "class vectors": hashlib.sha256(prepared.class_vectors.numpy().tobytes()).hexdigest(),
         "stage": stage.name,
     }

@@ -1,0 +1,123 @@
+"""The parts of the training loop: pairing, averaging, learning rate."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pskd.data.clips import Clips
+from pskd.errors import DataError
+from pskd.models.base import Model, Output
+from pskd.recipe import Recipe, Stage
+from pskd.signal.augment import make_views
+from pskd.train.fit import batches, epoch_order, fit, learning_rate
+
+SIZE, CLASSES = 12, 12
+
+
+def numbered(has_skeleton: bool = True) -> Clips:
+    """Clip n has n everywhere in both signals, and label n."""
+    number = torch.arange(float(SIZE))
+    return Clips(
+        acceleration=number.view(-1, 1, 1).expand(-1, 3, 16).contiguous(),
+        skeleton=number.view(-1, 1, 1, 1).expand(-1, 8, 4, 3).contiguous(),
+        has_skeleton=torch.full((SIZE,), has_skeleton),
+        labels=torch.arange(SIZE),
+        ids=tuple(map(str, range(SIZE))),
+        subjects=("1",) * SIZE,
+        seconds=torch.ones(SIZE),
+    )
+
+
+def test_recordings_stay_paired_through_shuffling_warping_and_mixing(tiny: Recipe) -> None:
+    options = tiny.views.model_copy(
+        update={"rotation": 0.0, "scale": 0.0, "noise": 0.0, "yaw": 0.0, "limbs": 0.0}
+    )
+    shuffle = torch.Generator().manual_seed(0)
+    order = epoch_order(torch.arange(SIZE), SIZE, shuffle)
+    assert order.tolist() != sorted(order.tolist())
+    seen = []
+    for batch in batches(numbered(), torch.eye(CLASSES), order, 4):
+        view = make_views(batch, options, shuffle)
+        number = view.target @ torch.arange(float(CLASSES))
+        torch.testing.assert_close(view.acceleration, number.view(-1, 1, 1).expand(-1, 3, 16))
+        torch.testing.assert_close(view.skeleton, number.view(-1, 1, 1, 1).expand(-1, 8, 4, 3))
+        seen += batch.target.argmax(1).tolist()
+    assert seen == order.tolist()
+
+
+class Recorder(Model):
+    """Keeps the first value of every clip that it is shown while training."""
+
+    feature_channels = 2
+
+    def __init__(self, modality: str) -> None:
+        super().__init__()
+        self.inputs = (modality,)  # type: ignore[misc]
+        self.seen: list[Tensor] = []
+        self.layer = nn.Linear(1, 2 + CLASSES)
+
+    def forward(self, signal: Tensor) -> Output:
+        first = signal.flatten(1)[:, :1]
+        self.seen.append(first.detach().flatten())
+        out = self.layer(first)
+        return Output(out[:, 2:], out[:, :2], out[:, :2].unsqueeze(-1))
+
+
+def fit_recorders(
+    tiny: Recipe, path: Path, clips: Clips, student: Recorder, teacher: Recorder
+) -> None:
+    still = dict.fromkeys(("rotation", "scale", "noise", "yaw", "limbs"), 0.0)
+    recipe = tiny.model_copy(update={"views": tiny.views.model_copy(update=still)})
+    stage = Stage.model_validate(
+        {
+            "name": "student",
+            "model": {"name": "recorder"},
+            "teachers": ["teacher"],
+            "fit": {"epochs": 2, "batch_size": 4},
+        }
+    )
+    fit(
+        stage,
+        student,
+        clips,
+        None,
+        {"teacher": teacher},
+        recipe=recipe,
+        class_vectors=torch.zeros(CLASSES, 2),
+        up=1,
+        fabric=Fabric(accelerator="cpu", devices=1),
+        checkpoint=path,
+        identity={"recipe": "x"},
+        stream="student",
+        report=lambda _: None,
+    )
+
+
+def test_teacher_and_student_see_the_same_view_of_the_same_recording(
+    tiny: Recipe, tmp_path: Path
+) -> None:
+    student, teacher = Recorder("acceleration"), Recorder("skeleton")
+    fit_recorders(tiny, tmp_path / "x.ckpt", numbered(), student, teacher)
+    assert len(student.seen) == len(teacher.seen) == 2 * 3
+    for wrist, body in zip(student.seen, teacher.seen, strict=True):
+        torch.testing.assert_close(wrist, body)
+    assert not torch.equal(student.seen[0].sort().values, student.seen[3].sort().values)
+
+
+def test_a_stage_that_needs_skeletons_where_there_are_none_says_so(
+    tiny: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="needs skeletons"):
+        body, wrist = Recorder("skeleton"), Recorder("acceleration")
+        fit_recorders(tiny, tmp_path / "x.ckpt", numbered(has_skeleton=False), body, wrist)
+
+
+def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:
+    rates = [learning_rate(step, 100, 1.0, 0.2) for step in range(101)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert max(rates) == rates[20] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
