@@ -22,8 +22,9 @@ from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
 from pskd.train import outputs
 from pskd.train.checkpoint import write_atomic
-from pskd.train.fit import Progress, draw_seed, fit, load_finished, load_verified
+from pskd.train.fit import Progress, draw_seed, fit
 from pskd.train.prepare import Prepared, prepare
+from pskd.train.state import load_finished, load_verified
 
 ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
 
