@@ -29,14 +29,14 @@ from pskd.train.state import load_finished, load_verified
 ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
 
 
+ALONE = "student_alone"
+"""Name of the stage that trains the student without any teacher."""
+
+
 @contextmanager
 def quiet() -> Iterator[Callable[[Progress], None]]:
     """Say nothing."""
     yield lambda _: None
-
-
-ALONE = "student_alone"
-"""Name of the stage that trains the student without any teacher."""
 
 
 def train(
@@ -49,7 +49,8 @@ def train(
 ) -> Path:
     """Train the whole chain, or what is left of it, and write the run folder `out`.
 
-    The same call takes up a run that was stopped and ends with the same bytes.
+    The same call takes up a run that was stopped and ends with the same bytes. It sets torch's
+    threads and deterministic mode for the whole process.
 
     Args:
         recipe: What to do.
@@ -125,9 +126,8 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The chain and, after it, the student alone: the same without teachers or skeletons."""
     student = recipe.student
     alone = DistillOptions(selection="label", semantic=student.distill.semantic)
-    return (*recipe.chain, student.model_copy(
-        update={"name": ALONE, "teachers": (), "distill": alone}
-    ))  # fmt: skip
+    changes = {"name": ALONE, "teachers": (), "distill": alone}
+    return (*recipe.chain, student.model_copy(update=changes))
 
 
 def checkpoint_path(out: Path, stage: Stage) -> Path:
