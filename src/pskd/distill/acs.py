@@ -64,9 +64,9 @@ def select(
     probabilities = teacher_logits.softmax(-1)
     labelled = target.sum(-1) > 0
     claimed = target.gather(1, probabilities.argmax(-1).T).T  # what the target gives its top class
-    right = claimed >= target.amax(-1)
+    right = claimed >= target.amax(-1)  # without a label 0 >= 0: no teacher is known to be wrong
     score = torch.where(labelled, confidence(probabilities, target), probabilities.amax(-1))
-    usable = (right | ~labelled) & (score > threshold)
+    usable = right & (score > threshold)
     if available is not None:
         usable &= available
     if weights is not None:

@@ -100,7 +100,9 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
     """Predict the test side again from the saved weights; rewrite predictions, summary, report.
 
     Raises:
-        CheckpointError: The run is not finished, or a file of it is torn.
+        UsageError: There is no run.
+        CheckpointError: The run is not finished, in use, or a file of it is torn or another's.
+        DataError, ProtocolError: The data cannot be used as the recipe says.
     """
     if not (run / "recipe.yaml").is_file():
         raise UsageError(
