@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 FLOORS = (
     "cli", "edge", "train", "models", "distill", "datasets", "data", "signal", "evaluate",
-    "recipe", "errors",
+    "recipe", "files", "errors",
 )  # fmt: skip
 """From the top: a module imports from its own floor and from those below it."""
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pskd.errors import CheckpointError
-from pskd.train import checkpoint
-from pskd.train.checkpoint import load_checkpoint, save_checkpoint, write_atomic
+from pskd.train.checkpoint import load_checkpoint, save_checkpoint, write_run_file
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3)}
 
@@ -62,8 +61,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_part(
         raise OSError(28, "No space left on device")
 
     before = saved.read_bytes()
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
-        write_atomic(saved, b"new")
+        write_run_file(saved, b"new")
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]

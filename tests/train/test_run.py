@@ -84,7 +84,7 @@ import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 from pskd.recipe import load_recipe
-from pskd.train import checkpoint, fit
+from pskd.train import fit
 from pskd.train.run import train
 
 recipe, out, cache, moment = sys.argv[1:]
@@ -114,7 +114,7 @@ def half_written(descriptor):
     if moment == f"write {writes}":
         die()
 
-checkpoint.os.fsync = half_written
+os.fsync = half_written
 train(load_recipe(recipe), data_root=None, out=Path(out), cache=Path(cache), progress=progress)
 """
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from pskd.distill.vector_table import key, read_table
 from pskd.errors import PskdError, UsageError
+from pskd.files import write_atomic
 
 TABLE = Path(__file__).with_name("class_vectors.safetensors")
 """The table in the package."""
@@ -145,11 +146,9 @@ def write_table(names: Iterable[str], file: Path) -> None:
         "encoder": "sentence-transformers/all-MiniLM-L6-v2",
         "packages": {p: metadata.version(p) for p in (ENCODER, "sentence-transformers")},
     }
-    unfinished = file.with_name(file.name + ".part")
     # One metadata entry: the order of several would change from one writing to the next.
     data = save({"vectors": encode(keys)}, {"class_vectors": json.dumps(about)})
-    unfinished.write_bytes(data)
-    unfinished.replace(file)
+    write_atomic(file, data, remedy="Free some space or choose another file")
 
 
 def shipped_classes() -> set[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-from pskd.errors import PskdError
 from pskd.evaluate.many_runs import many_runs
 from pskd.evaluate.one_run import one_run
 from pskd.evaluate.tables import as_json, load_comparison, markdown_table, terminal_table
 from pskd.evaluate.words import title
+from pskd.files import write_atomic
 
 __all__ = ["as_json", "markdown_table", "terminal_table", "write_report"]
 
@@ -40,21 +38,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     page = Template((resources.files(__package__) / "report.html").read_text(encoding="utf-8"))
     body = one_run(comparison) if len(comparison.runs) == 1 else many_runs(comparison)
     path = out / "report.html" if out.is_dir() else out
-    _write(path, page.substitute(title=escape(title(comparison)), body=body))
+    text = page.substitute(title=escape(title(comparison)), body=body)
+    write_atomic(
+        path, text.encode(), remedy="Free some space or choose another place for the report"
+    )
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise PskdError(
-            f"cannot be written ({error.strerror})",
-            where=path,
-            remedy="Free some space or choose another place for the report",
-        ) from error

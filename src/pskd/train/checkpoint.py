@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,33 +17,21 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pskd.errors import CheckpointError
+from pskd.files import write_atomic
 
 MAGIC = b"pskd-checkpoint "
 FORMAT = 1
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Raises:
-        CheckpointError: The disk is full or the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"cannot be written ({error.strerror})",
-            where=path,
-            remedy="Free some space or choose another --out; the same command then goes on from "
-            "the last checkpoint",
-        ) from error
+def write_run_file(path: Path, content: bytes) -> None:
+    """Write a file of a run whole or not at all; CheckpointError where it cannot be written."""
+    write_atomic(
+        path,
+        content,
+        remedy="Free some space or choose another --out; the same command then goes on from "
+        "the last checkpoint",
+        error=CheckpointError,
+    )
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -53,7 +40,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
     metadata = {"meta": json.dumps(meta, sort_keys=True)}
     body = safetensors.torch.save(plain, metadata)
     digest = hashlib.sha256(body).hexdigest().encode()
-    write_atomic(path, MAGIC + str(FORMAT).encode() + b"\n" + digest + b"\n" + body)
+    write_run_file(path, MAGIC + str(FORMAT).encode() + b"\n" + digest + b"\n" + body)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -22,7 +22,7 @@ from pskd.evaluate.metrics import score
 from pskd.models import Model, count_macs, count_parameters
 from pskd.models.student_folder import StudentConfig, save_student
 from pskd.recipe import Recipe, Stage
-from pskd.train.checkpoint import write_atomic
+from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import predict
 from pskd.train.prepare import Prepared
 
@@ -78,7 +78,7 @@ def write_results(
             "seconds": metrics[-1]["seconds"],
             **_predict_sides(stage, model, data, out),
         }
-    write_atomic(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
+    write_run_file(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
     split = data.split
     summary = {
         "format": FORMAT,
@@ -163,10 +163,10 @@ def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dic
             table.writerow(row)
         embeddings.append(output.embedding)
         scores[side] = asdict(score(clips.labels, predicted, clips.subjects, classes))
-    write_atomic(out / "predictions" / f"{stage.name}.csv", text.getvalue().encode())
+    write_run_file(out / "predictions" / f"{stage.name}.csv", text.getvalue().encode())
     binary = io.BytesIO()
     np.save(binary, torch.cat(embeddings).numpy(), allow_pickle=False)
-    write_atomic(out / "embeddings" / f"{stage.name}.npy", binary.getvalue())
+    write_run_file(out / "embeddings" / f"{stage.name}.npy", binary.getvalue())
     return scores
 
 
@@ -185,7 +185,7 @@ def _labels_note(recipe: Recipe) -> str:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_run_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _git_commit() -> str | None:

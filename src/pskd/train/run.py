@@ -21,7 +21,7 @@ from pskd.evaluate.report import write_report
 from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
 from pskd.train import outputs
-from pskd.train.checkpoint import write_atomic
+from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import Progress, draw_seed, fit
 from pskd.train.prepare import Prepared, prepare
 from pskd.train.state import load_finished, load_verified
@@ -152,7 +152,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
         raise UsageError(
             "exists and is no run of pskd", where=out, remedy="Choose an empty or new --out"
         )
-    write_atomic(path, recipe.to_yaml().encode())
+    write_run_file(path, recipe.to_yaml().encode())
 
 
 def _foreign(name: str) -> bool:
