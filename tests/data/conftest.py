@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -22,13 +21,11 @@ class Small:
     def __init__(self) -> None:
         self.reads = 0
 
-    def key(self, root: Path | None, options: Mapping[str, object]) -> str:
-        return str(options)
+    def key(self) -> str:
+        return "as it is"
 
-    def read(
-        self, root: Path | None, options: Mapping[str, object]
-    ) -> Iterator[Recording | SetAside]:
-        self.reads += 1
+    def make(self) -> Iterator[Recording | SetAside]:
+        """What there is to read; tests replace it."""
         rng = np.random.default_rng(0)
         for label, subject, trial in np.ndindex(3, 4, 2):
             name = f"a{label}_s{subject + 1}_t{trial + 1}"
@@ -47,6 +44,14 @@ class Small:
                 skeleton=None if (label, subject, trial) == (2, 0, 0) else skeleton,
                 session="morning",
             )
+
+    def trials(self) -> Sequence[str]:
+        self.reads += 1
+        self.made = list(self.make())
+        return [str(n) for n in range(len(self.made))]
+
+    def load(self, trial: str) -> Recording | SetAside:
+        return self.made[int(trial)]
 
 
 @pytest.fixture

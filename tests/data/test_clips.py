@@ -17,7 +17,7 @@ WITHOUT = 15
 
 @pytest.fixture
 def store(small: Any, tmp_path: Path) -> Store:
-    return open_store(small, None, {}, tmp_path)
+    return open_store(small, tmp_path)
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def test_indices_choose_and_order(clips: Clips, store: Store) -> None:
 
 
 def test_a_skeleton_without_extent_is_refused(small: Any, tmp_path: Path) -> None:
-    trials = list(small.read(None, {}))
+    trials = list(small.make())
     trials[4].skeleton[:] = 1.0
-    small.read = lambda root, options: iter(trials)
-    store = open_store(small, None, {}, tmp_path)
+    small.make = lambda: iter(trials)
+    store = open_store(small, tmp_path)
     with pytest.raises(DataError, match=f"{trials[4].id}: skeleton has a torso of no length"):
         make_clips(store, range(len(store)), 32, 16)

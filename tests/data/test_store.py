@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from pskd.errors import DataError
 
 
 def opened(source: Any, cache: Path, **options: Any) -> Store:
-    return open_store(source, None, {}, cache, **options)
+    return open_store(source, cache, **options)
 
 
 def test_recordings_come_back_as_they_were(small: Any, tmp_path: Path) -> None:
-    trials = list(small.read(None, {}))
+    trials = list(small.make())
     originals = [t for t in trials if isinstance(t, Recording)]
     store = opened(small, tmp_path)
     assert len(store) == len(originals) == len(store.info) == 23
@@ -72,18 +72,18 @@ def test_built_once_and_again_when_the_key_changes(small: Any, tmp_path: Path) -
     small.version = 2
     second = opened(small, tmp_path)
     assert small.reads == 2 and second.folder != first.folder and first.folder.is_dir()
-    open_store(small, None, {"seed": 1}, tmp_path)
-    assert small.reads == 3
-    assert second.folder.name == f"small-{store_key(small, None, {})[:16]}"
+    small.key = lambda: "changed"
+    assert opened(small, tmp_path).folder != second.folder and small.reads == 3
+    assert opened(small, tmp_path).folder.name == f"small-{store_key(small)[:16]}"
 
 
 def test_no_skeleton_at_all(small: Any, tmp_path: Path) -> None:
-    def without(root: Path | None, options: Mapping[str, object]) -> Iterator[Recording]:
-        for trial in type(small)().read(root, options):
+    def without() -> Iterator[Recording]:
+        for trial in type(small)().make():
             if isinstance(trial, Recording):
                 yield replace(trial, skeleton=None)
 
-    small.read = without
+    small.make = without
     store = opened(small, tmp_path)
     store.verify()
     assert len(store) == 23 and store[5].skeleton is None
@@ -184,11 +184,11 @@ def test_a_cache_that_cannot_be_made(small: Any, tmp_path: Path) -> None:
 
 
 def test_a_source_that_fails_leaves_nothing(small: Any, tmp_path: Path) -> None:
-    def failing(root: Path | None, options: Mapping[str, object]) -> Iterator[Recording]:
-        yield next(type(small)().read(root, options))
+    def failing() -> Iterator[Recording]:
+        yield next(type(small)().make())
         raise DataError("gone")
 
-    small.read = failing
+    small.make = failing
     with pytest.raises(DataError, match="gone"):
         opened(small, tmp_path)
     assert not [p for p in tmp_path.iterdir() if p.is_dir()]
@@ -206,8 +206,8 @@ def test_a_source_that_fails_leaves_nothing(small: Any, tmp_path: Path) -> None:
 def test_recordings_that_make_no_store(
     small: Any, tmp_path: Path, trials: Callable[[Recording], list[object]], message: str
 ) -> None:
-    first = next(small.read(None, {}))
-    small.read = lambda root, options: iter(trials(first))
+    first = next(small.make())
+    small.make = lambda: iter(trials(first))
     with pytest.raises(DataError, match=message):
         opened(small, tmp_path)
 
@@ -221,13 +221,13 @@ from conftest import Small
 from pskd.data.store import open_store
 
 class Slow(Small):
-    def read(self, root, options):
+    def make(self):
         with open(sys.argv[3], "a") as log:
             log.write("read\\n")
         time.sleep(float(sys.argv[4]))
-        yield from super().read(root, options)
+        yield from super().make()
 
-store = open_store(Slow(), None, {}, Path(sys.argv[2]))
+store = open_store(Slow(), Path(sys.argv[2]))
 store.verify()
 print(len(store), store.key)
 """
@@ -252,7 +252,7 @@ def test_two_processes_at_once_build_one_store(small: Any, tmp_path: Path) -> No
     children = [_child(cache, log, 1.0) for _ in range(2)]
     outputs = [child.communicate(timeout=60)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
-    assert outputs == [f"23 {store_key(small, None, {})}\n"] * 2
+    assert outputs == [f"23 {store_key(small)}\n"] * 2
     assert log.read_text() == "read\n"
     assert len([p for p in cache.iterdir() if p.is_dir()]) == 1
 
@@ -263,7 +263,7 @@ def test_a_process_killed_while_building_is_no_hindrance(small: Any, tmp_path: P
     _wait_for(log)
     child.send_signal(signal.SIGKILL)
     child.communicate(timeout=60)
-    folder = cache / f"small-{store_key(small, None, {})[:16]}"
+    folder = cache / f"small-{store_key(small)[:16]}"
     left = folder.with_name(f".{folder.name}.new")
     left.mkdir()  # as if it had been killed a little later
     (left / "acceleration.npy").write_bytes(b"half")

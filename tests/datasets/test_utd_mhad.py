@@ -19,12 +19,12 @@ from pskd.data.clips import make_clips
 from pskd.data.protocols import make_split
 from pskd.data.recording import Recording, SetAside
 from pskd.data.store import Store, open_store
-from pskd.datasets import dataset
+from pskd.datasets import DATASETS, dataset
 from pskd.datasets.utd_mhad import UtdMhad
 from pskd.errors import DataError, UsageError
 from pskd.signal.align import interpolate, stretch
 
-UTD = UtdMhad()
+UTD = UtdMhad
 TRIALS = [(1, 1, 1), (2, 1, 1), (10, 1, 1), (2, 3, 4), (27, 8, 2)]
 
 
@@ -83,7 +83,7 @@ def write_nested(root: Path, files: dict[str, dict[str, bytes]]) -> Path:
 
 
 def read(root: Path) -> tuple[list[Recording], dict[str, str]]:
-    trials = list(UTD.read(root, {}))
+    trials = list(UTD(root).read())
     recordings = [t for t in trials if isinstance(t, Recording)]
     return recordings, {t.id: t.reason for t in trials if isinstance(t, SetAside)}
 
@@ -114,13 +114,13 @@ def test_the_subfolder_utd_mhad_is_found(tmp_path: Path) -> None:
 
 def test_the_key_follows_contents_and_not_place(tmp_path: Path) -> None:
     first = write_folders(tmp_path / "one", official())
-    key = UTD.key(first, {})
-    assert UTD.key(write_folders(tmp_path / "two", official()), {}) == key
+    key = UTD(first).key()
+    assert UTD(write_folders(tmp_path / "two", official())).key() == key
     other = next((first / "Skeleton").glob("*.mat"))
     other.write_bytes(other.read_bytes() + b"\0")
-    assert UTD.key(first, {}) != key
+    assert UTD(first).key() != key
     zips = write_zips(tmp_path / "zips", official())
-    assert len(UTD.key(zips, {})) == 64 and UTD.key(zips, {}) == UTD.key(zips, {})
+    assert len(UTD(zips).key()) == 64 and UTD(zips).key() == UTD(zips).key()
 
 
 INERTIAL = signals((2, 1, 1))["d_iner"]
@@ -164,7 +164,7 @@ def test_a_bad_file_is_set_aside_by_name(
     recordings, set_aside = read(root)
     assert len(recordings) == 4 and list(set_aside) == ["a2_s1_t1"]
     assert re.search(message, set_aside["a2_s1_t1"])
-    store = open_store(UTD, root, {}, tmp_path / "cache")
+    store = open_store(UTD(root), tmp_path / "cache")
     assert len(store) == 4
     assert store.set_aside == [SetAside("a2_s1_t1", set_aside["a2_s1_t1"])]
 
@@ -215,27 +215,27 @@ WANTED = r"Download Inertial.zip and Skeleton.zip from https://.*UTD-MHAD.html .
 
 def test_no_data_names_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"no data folder was named.*{WANTED}"):
-        UTD.key(None, {})
+        UTD(None).key()
     with pytest.raises(DataError, match=f"nowhere: .*no such folder.*{WANTED}"):
-        UTD.key(tmp_path / "nowhere", {})
+        UTD(tmp_path / "nowhere").key()
     with pytest.raises(DataError, match=f"Inertial.zip and Skeleton.zip, or .*{WANTED}"):
-        UTD.key(tmp_path, {})
+        UTD(tmp_path).key()
     write_zips(tmp_path, official())
     (tmp_path / "Skeleton.zip").unlink()
     with pytest.raises(DataError, match=f"not both in it.*{WANTED}"):
-        open_store(UTD, tmp_path, {}, tmp_path / "cache")
+        open_store(UTD(tmp_path), tmp_path / "cache")
     write_zips(tmp_path, {"Skeleton": {"readme": b""}, "Inertial": {"readme": b""}})
     with pytest.raises(DataError, match=f"no file is called like .*{WANTED}"):
-        list(UTD.read(tmp_path, {}))
+        list(UTD(tmp_path).read())
 
 
 def test_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="utd_mhad: takes no options, got subjects"):
-        UTD.key(tmp_path, {"subjects": 3})
+    with pytest.raises(UsageError, match=r"utd_mhad: unknown option 'subjects'\. It takes no"):
+        UTD(tmp_path, {"subjects": 3})
 
 
 def test_datasets_by_name() -> None:
-    assert dataset("utd_mhad").title == "UTD-MHAD"
+    assert DATASETS["utd_mhad"].title == "UTD-MHAD"
     assert dataset("simulated").name == "simulated"
     with pytest.raises(UsageError, match=r"unknown dataset 'utd-mhad'. Did you mean 'utd_mhad'"):
         dataset("utd-mhad")
@@ -259,7 +259,7 @@ def root(real_data: RealData) -> Path:
 
 @pytest.fixture(scope="module")
 def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return open_store(UTD, root.parent, {}, tmp_path_factory.mktemp("cache"))
+    return open_store(UTD(root.parent), tmp_path_factory.mktemp("cache"))
 
 
 def test_real_recordings_are_all_there(store: Store) -> None:

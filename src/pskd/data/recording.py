@@ -28,6 +28,14 @@ class Recording:
         skeleton: Joint positions [F, J, C], float32, in metres, or None where it is missing.
             It spans the same time as the accelerometer, whatever its own frame rate.
         session: Recording session, where the dataset has several.
+        scene: Place, where the dataset has several.
+        view: Camera, where the dataset has several.
+        take: Name of the continuous recording that this was cut from; recordings of one take may
+            share samples. Empty where each is a take of its own.
+        start: Where it begins in its take, seconds.
+        side: `train`, `validation` or `test`, where the dataset comes divided.
+        aligned: Whether skeleton and accelerometer go together moment by moment. If not, both are
+            of the same trial, and no more is known.
 
     Raises:
         DataError: A signal has a wrong shape, fewer than two samples, or values not finite.
@@ -42,6 +50,12 @@ class Recording:
     rate: float
     skeleton: NDArray[np.float32] | None = None
     session: str = ""
+    scene: str = ""
+    view: str = ""
+    take: str = ""
+    start: float = 0.0
+    side: str = ""
+    aligned: bool = True
 
     def __post_init__(self) -> None:
         _check(self.id, "acceleration", self.acceleration, 2, (None, 3))

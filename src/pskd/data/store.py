@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,24 +27,33 @@ from pskd.data.recording import Recording, SetAside
 from pskd.data.skeleton import SkeletonLayout
 from pskd.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 _ARRAYS = ("acceleration", "skeleton")
 
 
 class Source(Protocol):
     """What a store needs of a dataset."""
 
-    name: str
-    version: int
-    layout: SkeletonLayout
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
 
-    def key(self, root: Path | None, options: Mapping[str, object]) -> str:
-        """Return the sha256 of all that `read` depends on."""
+    @property
+    def version(self) -> int:
+        """Version of its reader."""
 
-    def read(
-        self, root: Path | None, options: Mapping[str, object]
-    ) -> Iterator[Recording | SetAside]:
-        """Yield each trial as a Recording, or as SetAside where it cannot be used."""
+    @property
+    def layout(self) -> SkeletonLayout:
+        """Layout of its skeletons."""
+
+    def key(self) -> str:
+        """Return the sha256 of all that the recordings depend on."""
+
+    def trials(self) -> Sequence[str]:
+        """Return the name of every trial."""
+
+    def load(self, trial: str) -> Recording | SetAside:
+        """Read one trial, or say why it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,12 @@ class RecordingInfo:
     rate: float
     samples: int
     frames: int
+    scene: str = ""
+    view: str = ""
+    take: str = ""
+    start: float = 0.0
+    side: str = ""
+    aligned: bool = True
 
     @property
     def seconds(self) -> float:
@@ -125,6 +140,12 @@ class Store:
             subject=info.subject,
             trial=info.trial,
             session=info.session,
+            scene=info.scene,
+            view=info.view,
+            take=info.take,
+            start=info.start,
+            side=info.side,
+            aligned=info.aligned,
             acceleration=acceleration,
             rate=info.rate,
             skeleton=skeleton if info.has_skeleton else None,
@@ -137,30 +158,21 @@ class Store:
                 raise _damaged(self.folder, f"the sha256 of {name}.npy differs")
 
 
-def open_store(
-    source: Source,
-    root: Path | None,
-    options: Mapping[str, object],
-    cache: Path,
-    *,
-    verify: bool = False,
-) -> Store:
+def open_store(source: Source, cache: Path, *, verify: bool = False) -> Store:
     """Open the store of a dataset, building it first where it is missing or damaged.
 
     Two processes may do this at once: one builds, the other waits for it. The store appears under
     its name only when it is complete.
 
     Args:
-        source: The dataset.
-        root: Folder of the source files, None where the dataset needs none.
-        options: Options of the reader.
+        source: The dataset, opened on its files.
         cache: Folder in which stores lie; made if missing.
         verify: Also compare the sha256 of the arrays; sizes alone are compared otherwise.
 
     Raises:
         DataError: The sources cannot be used, or the cache cannot be written.
     """
-    key = store_key(source, root, options)
+    key = store_key(source)
     folder = cache / f"{source.name}-{key[:16]}"
 
     def opened() -> Store | None:
@@ -180,14 +192,14 @@ def open_store(
         with lock:
             store = opened()  # another process may have built it meanwhile
             if store is None:
-                _build(source, source.read(root, options), folder, key)
+                _build(source, map(source.load, source.trials()), folder, key)
                 store = Store(folder, key, source)
     return store
 
 
-def store_key(source: Source, root: Path | None, options: Mapping[str, object]) -> str:
+def store_key(source: Source) -> str:
     """Return the sha256 over the sources, the version of the reader and that of the format."""
-    parts = [FORMAT, source.name, source.version, source.key(root, options)]
+    parts = [FORMAT, source.name, source.version, source.key()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -243,6 +255,12 @@ def _info(recording: Recording) -> RecordingInfo:
         subject=recording.subject,
         trial=recording.trial,
         session=recording.session,
+        scene=recording.scene,
+        view=recording.view,
+        take=recording.take,
+        start=float(recording.start),
+        side=recording.side,
+        aligned=bool(recording.aligned),
         rate=float(recording.rate),
         samples=len(recording.acceleration),
         frames=0 if recording.skeleton is None else len(recording.skeleton),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from pskd.datasets.base import Dataset
 from pskd.datasets.simulated import Simulated
 from pskd.datasets.utd_mhad import UtdMhad
@@ -9,12 +12,19 @@ from pskd.errors import UsageError, nearest
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
 
-_ALL: tuple[Dataset, ...] = (Simulated(), UtdMhad())
-DATASETS: dict[str, Dataset] = {d.name: d for d in _ALL}
+_ALL: tuple[type[Dataset], ...] = (Simulated, UtdMhad)
+DATASETS: dict[str, type[Dataset]] = {d.name: d for d in _ALL}
 
 
-def dataset(name: str) -> Dataset:
-    """Return a dataset by its name; an unknown one raises UsageError."""
+def dataset(
+    name: str, root: Path | None = None, options: Mapping[str, object] | None = None
+) -> Dataset:
+    """Open a dataset by its name on the files under `root`.
+
+    Raises:
+        UsageError: An unknown name or option, or a wrong value.
+        DataError: The files are missing or cannot be trusted.
+    """
     if name not in DATASETS:
         raise UsageError(f"unknown dataset {name!r}", remedy=nearest(name, DATASETS))
-    return DATASETS[name]
+    return DATASETS[name](root, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from pskd.data.recording import Recording
 from pskd.data.skeleton import KINECT_V1, SkeletonLayout
+from pskd.datasets.base import Dataset
 from pskd.datasets.simulation.actions import ACTIONS
 from pskd.datasets.simulation.people import RATE, Person, perform, person
 from pskd.datasets.simulation.sensor import digitise, film, specific_force
@@ -60,19 +61,8 @@ class Options:
                     remedy=nearest(str(name), ACTIONS),
                 )
 
-    @classmethod
-    def of(cls, options: Mapping[str, object]) -> Options:
-        """Read options as a recipe gives them; an unknown key raises UsageError."""
-        known = cls.__dataclass_fields__
-        for key in options:
-            if key not in known:
-                raise UsageError(
-                    f"unknown option {key!r}", where="simulated", remedy=nearest(key, known)
-                )
-        return cls(**options)  # type: ignore[arg-type]
 
-
-class Simulated:
+class Simulated(Dataset):
     """Reader of the simulated dataset; there is nothing to download."""
 
     name = "simulated"
@@ -85,27 +75,37 @@ class Simulated:
     citation = "Made by this package; no person was recorded."
     licence = "Apache-2.0"
     homepage = ""
+    known_options = tuple(Options.__dataclass_fields__)
 
-    def key(self, root: Path | None, options: Mapping[str, object]) -> str:
+    def __init__(self, root: Path | None = None, options: Mapping[str, object] | None = None):
+        super().__init__(root, options)
+        self._chosen = Options(**self.options)  # type: ignore[arg-type]
+
+    def key(self) -> str:
         """Return the hash of the options and the version; there are no source files."""
-        source = {"dataset": self.name, "version": self.version} | asdict(Options.of(options))
+        source = {"dataset": self.name, "version": self.version} | asdict(self._chosen)
         return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
 
-    def read(self, root: Path | None, options: Mapping[str, object]) -> Iterator[Recording]:
-        """Simulate the recordings, class by class; the same options give the same bytes.
-
-        A recording depends on its class, subject, trial, seed and noise only, so that more
-        subjects or fewer classes leave the others as they are.
-        """
-        chosen = Options.of(options)
-        people = [
-            person(np.random.default_rng((chosen.seed, s))) for s in range(1, chosen.subjects + 1)
+    def trials(self) -> list[str]:
+        """Return the names of all recordings, class by class."""
+        chosen = self._chosen
+        return [
+            f"a{label:02d}_s{subject}_t{trial}"
+            for label, name in enumerate(self.classes, start=1)
+            if name in chosen.classes
+            for subject in range(1, chosen.subjects + 1)
+            for trial in range(1, chosen.trials + 1)
         ]
-        for label, name in enumerate(self.classes):
-            if name in chosen.classes:
-                for subject, who in enumerate(people, start=1):
-                    for trial in range(1, chosen.trials + 1):
-                        yield self._record(chosen, label, subject, trial, who)
+
+    def load(self, trial: str) -> Recording:
+        """Simulate a recording; the same name and options give the same bytes.
+
+        It depends on its class, subject, trial, seed and noise only, so that more subjects or
+        fewer classes leave the others as they are.
+        """
+        action, subject, take = (int(part[1:]) for part in trial.split("_"))
+        who = person(np.random.default_rng((self._chosen.seed, subject)))
+        return self._record(self._chosen, action - 1, subject, take, who)
 
     def _record(
         self, options: Options, label: int, subject: int, trial: int, who: Person

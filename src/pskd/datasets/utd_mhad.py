@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from pskd.data.archive import Archive, open_archive
 from pskd.data.matfile import read_matrix
 from pskd.data.recording import Recording, SetAside
 from pskd.data.skeleton import KINECT_V1
-from pskd.errors import DataError, UsageError
+from pskd.datasets.base import Dataset
+from pskd.errors import DataError
 
 _FILE_BYTES = 256 << 10  # the largest official file has 32 KiB
 _UNPACKED_BYTES = 1 << 20  # and 59 KiB unpacked
@@ -29,8 +31,18 @@ Trial = tuple[int, int, int]
 """Action, subject and trial, as numbered in the file names."""
 
 
-class UtdMhad:
-    """Reader of Inertial.zip and Skeleton.zip, or of the folders they unpack to."""
+class UtdMhad(Dataset):
+    """Reader of Inertial.zip and Skeleton.zip, or of the folders they unpack to.
+
+    Args:
+        root: Folder with `Inertial.zip` and `Skeleton.zip`, or with folders `Inertial` and
+            `Skeleton`, or with a subfolder `utd-mhad` that has them; any case will do.
+        options: None are taken.
+
+    Raises:
+        DataError: A source is missing or cannot be trusted.
+        UsageError: There are options.
+    """
 
     name = "utd_mhad"
     title = "UTD-MHAD"
@@ -52,48 +64,36 @@ class UtdMhad:
     licence = "free for research, see its homepage"
     homepage = "https://personal.utdallas.edu/~kehtar/UTD-MHAD.html"
 
-    def key(self, root: Path | None, options: Mapping[str, object]) -> str:
-        """Return the sha256 over both sources; see `read` for what it raises."""
+    def __init__(self, root: Path | None = None, options: Mapping[str, object] | None = None):
+        super().__init__(root, options)
+        self._sources = self._find(root)
+
+    def key(self) -> str:
+        """Return the sha256 over both sources."""
         total = hashlib.sha256()
-        for path in self._sources(root, options):
-            with open_archive(path) as archive:
-                total.update(archive.digest().encode())
+        for archive in self._archives:
+            total.update(archive.digest().encode())
         return total.hexdigest()
 
-    def read(
-        self, root: Path | None, options: Mapping[str, object]
-    ) -> Iterator[Recording | SetAside]:
-        """Yield every trial that either source names, in order of action, subject and trial.
+    def trials(self) -> list[str]:
+        """Return every trial that either source names, in order of action, subject and trial."""
+        inertial, skeleton = self._files
+        trials = sorted(inertial.names.keys() | skeleton.names.keys())
+        if not trials:
+            raise self._missing(f"no file is called like a1_s1_t1_{inertial.kind}.mat", self.root)
+        return ["a{}_s{}_t{}".format(*trial) for trial in trials]
 
-        Args:
-            root: Folder with `Inertial.zip` and `Skeleton.zip`, or with folders `Inertial` and
-                `Skeleton`, or with a subfolder `utd-mhad` that has them; any case will do.
-            options: None are taken.
-
-        Raises:
-            DataError: A source is missing or cannot be trusted.
-            UsageError: There are options.
-        """
-        sources = self._sources(root, options)
-        with open_archive(sources[0]) as first, open_archive(sources[1]) as second:
-            inertial = _Files(first, "inertial", "d_iner", (None, 6))
-            skeleton = _Files(second, "skeleton", "d_skel", (20, 3, None))
-            trials = sorted(inertial.names.keys() | skeleton.names.keys())
-            if not trials:
-                raise self._missing(f"no file is called like a1_s1_t1_{inertial.kind}.mat", root)
-            for trial in trials:
-                yield self._trial(trial, inertial, skeleton)
-
-    def _trial(self, trial: Trial, inertial: _Files, skeleton: _Files) -> Recording | SetAside:
-        action, subject, number = trial
-        name = f"a{action}_s{subject}_t{number}"
+    def load(self, trial: str) -> Recording | SetAside:
+        """Read both files of a trial; one that cannot be used is set aside."""
+        action, subject, number = numbers = _numbers(trial)
+        inertial, skeleton = self._files
         try:
             if not 1 <= action <= len(self.classes):
                 raise DataError(f"there is no action {action}", remedy="Correct the file name")
-            signal = inertial.matrix(trial)
-            joints = np.ascontiguousarray(skeleton.matrix(trial).transpose(2, 0, 1))
+            signal = inertial.matrix(numbers)
+            joints = np.ascontiguousarray(skeleton.matrix(numbers).transpose(2, 0, 1))
             recording = Recording(
-                id=name,
+                id=trial,
                 dataset=self.name,
                 label=action - 1,
                 subject=str(subject),
@@ -104,12 +104,23 @@ class UtdMhad:
             )
             _check_scale(joints)
         except DataError as error:
-            return SetAside(name, str(error))
+            return SetAside(trial, str(error))
         return recording
 
-    def _sources(self, root: Path | None, options: Mapping[str, object]) -> tuple[Path, Path]:
-        if options:
-            raise UsageError(f"takes no options, got {', '.join(options)}", where=self.name)
+    @cached_property
+    def _archives(self) -> tuple[Archive, Archive]:
+        inertial, skeleton = self._sources
+        return open_archive(inertial), open_archive(skeleton)
+
+    @cached_property
+    def _files(self) -> tuple[_Files, _Files]:
+        inertial, skeleton = self._archives
+        return (
+            _Files(inertial, "inertial", "d_iner", (None, 6)),
+            _Files(skeleton, "skeleton", "d_skel", (20, 3, None)),
+        )
+
+    def _find(self, root: Path | None) -> tuple[Path, Path]:
         if root is None:
             raise self._missing("no data folder was named", None)
         if not root.is_dir():
@@ -172,6 +183,11 @@ class _Files:
             ) from error
         with np.errstate(over="ignore"):  # what is too large becomes infinite, found by Recording
             return values.astype(np.float32)
+
+
+def _numbers(trial: str) -> Trial:
+    action, subject, number = (int(part[1:]) for part in trial.split("_"))
+    return action, subject, number
 
 
 def _check_scale(joints: NDArray[np.float32]) -> None:

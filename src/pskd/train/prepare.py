@@ -34,8 +34,8 @@ class Prepared:
 
 def prepare(recipe: Recipe, data_root: Path | None, cache: Path) -> Prepared:
     """Open the data of a recipe, split it and stretch it into clips."""
-    source = dataset(recipe.dataset.name)
-    store = open_store(source, data_root, recipe.dataset.options, cache)
+    source = dataset(recipe.dataset.name, data_root, recipe.dataset.options)
+    store = open_store(source, cache)
     split = make_split(recipe.protocol.name, store.info, source.classes, recipe.protocol.options)
     signal = Signal(
         classes=len(source.classes),
