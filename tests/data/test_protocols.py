@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,27 @@ from pskd.errors import ProtocolError, UsageError
 
 CLASSES = ("wave", "clap", "jog")
 INFOS = [
-    RecordingInfo(f"a{a}_s{s}_t{t}", a, str(s), str(t), "", 50.0, 100, 40)
+    RecordingInfo(
+        id=f"a{a}_s{s}_t{t}",
+        label=a,
+        subject=str(s),
+        trial=str(t),
+        session=f"day {t}",
+        scene="hall" if t else "street",
+        view=str(t),
+        side="test" if s == 0 else "train",
+        rate=50.0,
+        samples=100,
+        frames=40,
+    )
     for a, s, t in np.ndindex(3, 5, 3)
 ]
+OTHERS: dict[str, dict[str, Any]] = {
+    "leave_one_subject_out": {"held_out": 1},
+    "cross_session": {"train": ["day 0", "day 2"], "test": ["day 1"]},
+    "cross_scene": {"train": ["hall"], "test": ["street"]},
+    "predefined": {},
+}
 
 
 def split(name: str, **options: Any) -> Split:
@@ -66,10 +85,49 @@ def test_leave_one_subject_out_covers_everybody_once() -> None:
     assert held.note == "subject 2 held out"
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "train", "test"),
+    [
+        ("cross_session", "session", ["day 0", "day 2"], ["day 1"]),
+        ("cross_scene", "scene", ["hall"], ["street"]),
+        ("cross_view", "view", [0, 2], [1]),
+    ],
+)
+def test_sides_by_session_scene_and_camera(
+    name: str, field: str, train: list[Any], test: list[Any]
+) -> None:
+    made = split(name, train=train, test=test, validation=[3])
+    for names, side, people in (
+        (train, made.train, set("0124")),
+        (train, made.validation, {"3"}),
+        (test, made.test, set("01234")),
+    ):
+        assert {getattr(INFOS[i], field) for i in side} == {str(n) for n in names}
+        assert who(side) == people
+    assert "NOT subject-independent" in made.note and not made.subject_independent
+    assert made.shares_takes == (name == "cross_view") == ("NOT take-independent" in made.note)
+
+
+def test_predefined_sides() -> None:
+    made = split("predefined")
+    assert who(made.test) == {"0"} and who(made.train) == set("1234")
+    assert made.subject_independent and made.note == "sides as they came with the data"
+    mixed = [replace(i, side="test") if i.id == "a0_s3_t0" else i for i in INFOS]
+    made = make_split("predefined", mixed, CLASSES, {})
+    assert not made.subject_independent and made.note.startswith("NOT subject-independent")
+    assert made.note.endswith("1 people on two of them")
+    with pytest.raises(ProtocolError, match=r"train side is empty.*give recordings a side"):
+        make_split("predefined", [replace(i, side="") for i in INFOS], CLASSES, {})
+
+
+def test_a_class_that_nobody_recorded_is_not_missed() -> None:
+    options = {"train": [0, 1], "test": [2]}
+    assert make_split("cross_subject", INFOS, (*CLASSES, "swim"), options).test
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_sides_share_no_recording(name: str) -> None:
-    options: dict[str, Any] = {"train": [0, 1], "test": [2]}
-    made = split(name, **({"held_out": 1} if name == "leave_one_subject_out" else options))
+    made = split(name, **OTHERS.get(name, {"train": [0, 1], "test": [2]}))
     everything = [i for side in made.sides.values() for i in side]
     assert len(everything) == len(set(everything))
 
@@ -121,6 +179,6 @@ def test_a_label_outside_the_classes() -> None:
 
 def test_classes_without_training_data() -> None:
     lacking = [i for i in INFOS if (i.label, i.subject) != (1, "0")]
-    message = re.escape("no training recordings of class 'clap', 'row'.")
+    message = re.escape("no training recordings of class 'clap'.")
     with pytest.raises(ProtocolError, match=message):
         make_split("cross_subject", lacking, (*CLASSES, "row"), {"train": [0], "test": [1]})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pskd.data.store import RecordingInfo
 from pskd.errors import ProtocolError, UsageError, nearest
 
 Infos = Sequence[RecordingInfo]
 Names = Iterable[str | int]
-"""Subjects or trials; recipes may write them as numbers."""
+"""Subjects, trials, sessions, scenes or cameras; recipes may write them as numbers."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Split:
         subject_independent: Whether nobody is on two sides. Figures of protocols that differ in
             this are not to be compared.
         note: What the split is, in words, to be printed with every figure.
+        shares_takes: Whether the sides share takes by design: the same accelerometer signal trains
+            and is tested, seen by other cameras.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Split:
     test: tuple[int, ...]
     subject_independent: bool
     note: str
+    shares_takes: bool = False
 
     @property
     def sides(self) -> dict[str, tuple[int, ...]]:
@@ -62,21 +65,54 @@ def trial_split(infos: Infos, *, train: Names, test: Names, validation: Names = 
 
     Subjects named in `validation` give their training trials to the validation side.
     """
-    first, second = (_known("trial", names, infos) for names in (train, test))
-    if both := [t for t in first if t in second]:
-        raise ProtocolError(
-            f"trial {both[0]!r} is on two sides", where="trial_split", remedy="Take it out of one"
-        )
-    held = _known("subject", validation, infos)
-    return Split(
-        "trial_split",
-        train=_where(infos, lambda i: i.trial in first and i.subject not in held),
-        validation=_where(infos, lambda i: i.trial in first and i.subject in held),
-        test=_where(infos, lambda i: i.trial in second),
-        subject_independent=False,
-        note=f"NOT subject-independent: trials {', '.join(first)} train and {', '.join(second)} "
-        "test, the same people on both sides; easier than any cross-subject protocol",
+    return _shared_subjects("trial_split", "trial", infos, train, test, validation)
+
+
+def cross_session(infos: Infos, *, train: Names, test: Names, validation: Names = ()) -> Split:
+    """Some sessions train, others are tested: NOT subject-independent (MMAct).
+
+    Subjects named in `validation` give their training sessions to the validation side.
+    """
+    return _shared_subjects("cross_session", "session", infos, train, test, validation)
+
+
+def cross_scene(infos: Infos, *, train: Names, test: Names, validation: Names = ()) -> Split:
+    """Some scenes train, others are tested: NOT subject-independent (MMAct).
+
+    Subjects named in `validation` give their training scenes to the validation side.
+    """
+    return _shared_subjects("cross_scene", "scene", infos, train, test, validation)
+
+
+def cross_view(infos: Infos, *, train: Names, test: Names, validation: Names = ()) -> Split:
+    """Some cameras train, others are tested: the SAME takes on both sides (MMAct).
+
+    A sensor has no camera: whoever sees the accelerometer is tested on the very signals it was
+    trained on. Only figures of models that see the skeleton alone mean something here.
+    """
+    split = _shared_subjects("cross_view", "view", infos, train, test, validation)
+    note = (
+        f"{split.note}. NOT take-independent: every camera sees the same takes, so an accelerometer"
+        " model is tested on signals it was trained on"
     )
+    return replace(split, note=note, shares_takes=True)
+
+
+def predefined(infos: Infos) -> Split:
+    """The sides that came with the data, `Recording.side`."""
+    train, validation, test = (
+        tuple(i for i, info in enumerate(infos) if info.side == side)
+        for side in ("train", "validation", "test")
+    )
+    sides_of: dict[str, set[str]] = {}
+    for info in infos:
+        if info.side:
+            sides_of.setdefault(info.subject, set()).add(info.side)
+    both = [subject for subject, sides in sides_of.items() if len(sides) > 1]
+    note = "sides as they came with the data"
+    if both:
+        note = f"NOT subject-independent: {note}, {len(both)} people on two of them"
+    return Split("predefined", train, validation, test, not both, note)
 
 
 def leave_one_subject_out(infos: Infos, *, held_out: str | int, validation: Names = ()) -> Split:
@@ -93,7 +129,16 @@ def leave_one_subject_out(infos: Infos, *, held_out: str | int, validation: Name
 
 
 PROTOCOLS: dict[str, Callable[..., Split]] = {
-    f.__name__: f for f in (cross_subject, trial_split, leave_one_subject_out)
+    f.__name__: f
+    for f in (
+        cross_subject,
+        leave_one_subject_out,
+        trial_split,
+        cross_session,
+        cross_scene,
+        cross_view,
+        predefined,
+    )
 }
 
 
@@ -129,13 +174,34 @@ def make_split(
     return split
 
 
+def _shared_subjects(
+    name: str, field: str, infos: Infos, train: Names, test: Names, validation: Names
+) -> Split:
+    """Divide by a field that does not keep people apart."""
+    first, second = (_known(field, names, infos) for names in (train, test))
+    if both := [t for t in first if t in second]:
+        raise ProtocolError(
+            f"{field} {both[0]!r} is on two sides", where=name, remedy="Take it out of one"
+        )
+    held = _known("subject", validation, infos)
+    return Split(
+        name,
+        train=_where(infos, lambda i: getattr(i, field) in first and i.subject not in held),
+        validation=_where(infos, lambda i: getattr(i, field) in first and i.subject in held),
+        test=_where(infos, lambda i: getattr(i, field) in second),
+        subject_independent=False,
+        note=f"NOT subject-independent: {field}s {', '.join(first)} train and {', '.join(second)} "
+        "test, the same people on both sides; easier than any cross-subject protocol",
+    )
+
+
 def _check_sides(split: Split, infos: Infos) -> None:
     for side in ("train", "test"):
         if not split.sides[side]:
             raise ProtocolError(
                 f"the {side} side is empty",
                 where=split.name,
-                remedy="Name other subjects or trials",
+                remedy="Name others, or give recordings a side in the data",
             )
     seen: dict[str, str] = {}
     for side, indices in split.sides.items():
@@ -155,7 +221,8 @@ def _check_labels(split: Split, infos: Infos, classes: Sequence[str]) -> None:
                 f"label {info.label} is outside the {len(classes)} classes", where=info.id
             )
     trained = {infos[i].label for i in split.train}
-    missing = [repr(title) for label, title in enumerate(classes) if label not in trained]
+    there = {info.label for info in infos}  # a class that nobody recorded is nobody's fault
+    missing = [repr(classes[label]) for label in sorted(there - trained)]
     if missing:
         raise ProtocolError(
             f"no training recordings of class {', '.join(missing)}",
