@@ -26,8 +26,8 @@ def test_means_and_gains_over_seeds(make_run: MakeRun) -> None:
     assert group.student.accuracy.mean == pytest.approx(np.mean(student))
     assert group.student.accuracy.sd == pytest.approx(np.std(student, ddof=1))
     assert group.gain is not None
-    assert group.gain.accuracy.values == pytest.approx(np.subtract(student, alone))
-    for pair, gain in zip(group.gain.pairs, group.gain.accuracy.values, strict=True):
+    assert group.gain.difference.values == pytest.approx(np.subtract(student, alone))
+    for pair, gain in zip(group.gain.pairs, group.gain.difference.values, strict=True):
         assert (pair.won - pair.lost) / 192 == pytest.approx(gain)
     f1 = [r.summary.stages["student"].test.per_class["wave"].f1 for r in runs]
     assert group.student.per_class["wave"] == pytest.approx(np.mean(f1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pskd.evaluate import as_json, load_run, markdown_table, terminal_table
+from pskd.evaluate import as_json, load_run, markdown_table, terminal_table, write_report
 from pskd.evaluate.words import count, duration, p_words, signed
 
 MakeRun = Callable[..., Path]
@@ -38,6 +38,27 @@ def test_markdown_of_several_runs(make_run: MakeRun) -> None:
     assert f"| {mean:.1f} ± {sd:.1f} |" in text
     assert "seeds 0, 1, 2**" in text
     assert re.search(r"95 % t interval \S+ to \S+, 3 seeds, paired", text)
+
+
+def test_the_usual_score_of_the_dataset_comes_first(make_run: MakeRun) -> None:
+    changes = {"dataset.headline": "macro_f1"}
+    paths = [make_run(f"r{s}", seed=s, changes=changes) for s in range(3)]
+    text = markdown_table(paths)
+    assert "| Macro-F1 % | Accuracy % |" in text
+    f1 = {
+        name: [load_run(p).summary.stages[name].test.macro_f1 for p in paths]
+        for name in ("student", "student_alone")
+    }
+    gain = float(np.mean(np.subtract(f1["student"], f1["student_alone"])))
+    assert f"{signed(gain)} points" in text
+    row = next(line for line in text.splitlines() if line.startswith("| student |"))
+    assert f"| {100 * np.mean(f1['student']):.1f} ± " in row
+    assert row.index(f"{100 * np.mean(f1['student']):.1f} ± ") < row.rindex(" ± ")
+    page = write_report(paths, paths[0] / "page.html").read_text()
+    assert page.index("Macro-F1 %") < page.index("Accuracy %")
+    assert "Macro-F1 of 192 test clips, seeds 0, 1, 2" in page
+    single = write_report(paths[:1], paths[0] / "one.html").read_text()
+    assert "Macro-F1 of 192 test clips; Accuracy " in single
 
 
 def test_recipes_get_a_column_when_there_are_several(make_run: MakeRun) -> None:
@@ -76,7 +97,7 @@ def test_json_round_trips_and_holds_the_figures(make_run: MakeRun) -> None:
     assert recipe["seeds"] == [0, 1] and recipe["runs"] == [str(p) for p in paths]
     shares = [load_run(p).summary.stages["student"].test.accuracy for p in paths]
     assert recipe["stages"]["student"]["accuracy"]["mean"] == pytest.approx(np.mean(shares))
-    assert set(recipe["gain"]) == {"accuracy", "interval", "pairs"}
+    assert set(recipe["gain"]) == {"difference", "interval", "pairs"}
     single = as_json(paths[:1])["recipes"][0]
     assert (
         single["gain"]["interval"] is None and single["stages"]["fused"]["accuracy"]["sd"] is None

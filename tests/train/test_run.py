@@ -14,7 +14,7 @@ import torch
 
 from pskd.errors import CheckpointError, UsageError
 from pskd.models.student_folder import load_student
-from pskd.recipe import Recipe, load_recipe
+from pskd.recipe import Recipe, load_recipe, parse_recipe
 from pskd.train.checkpoint import load_checkpoint
 from pskd.train.fit import draw_labelled, epoch_order, predict
 from pskd.train.prepare import prepare
@@ -129,6 +129,19 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
         assert done.returncode == (0 if moment == "never" else -9), done.stderr.decode()
     same_results(run, out)
     assert not list(out.rglob("*.part")), "parts of killed writes are left"
+
+
+def test_a_student_that_nobody_teaches_is_trained_once(
+    tiny: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    tree = tiny.model_dump(mode="json")
+    tree["chain"] = [tree["chain"][-1] | {"teachers": []}]
+    out = train(parse_recipe(tree, "test"), data_root=None, out=tmp_path / "run", cache=cache)
+    summary = json.loads((out / "summary.json").read_text())
+    assert list(summary["stages"]) == ["student"] and summary["alone"] is None
+    assert summary["stages"]["student"]["role"] == "student"
+    assert "no teachers" not in (out / "report.html").read_text()
+    assert (out / "student" / "config.json").exists()
 
 
 def test_without_lessons_the_student_is_the_student_alone(

@@ -27,6 +27,7 @@ class StageResult:
         facts: What does not depend on the seed, as the first run has it.
         accuracy: Over the runs.
         macro_f1: Over the runs.
+        score: The one of the two that is usual for the dataset.
         seconds: Over the runs.
         per_class: Mean F1 by class, classes without test clips left out.
         per_subject: Mean accuracy by subject.
@@ -36,6 +37,7 @@ class StageResult:
     facts: StageFacts
     accuracy: Spread
     macro_f1: Spread
+    score: Spread
     seconds: Spread
     per_class: dict[str, float]
     per_subject: dict[str, float]
@@ -46,12 +48,12 @@ class Gain:
     """The student against the same student without teachers, paired by seed.
 
     Attributes:
-        accuracy: Difference in accuracy, student - alone, over the runs.
+        difference: Of the dataset's usual score, student - alone, over the runs.
         interval: Student's t interval of its mean; None for a single run.
         pairs: McNemar's test in each run.
     """
 
-    accuracy: Spread
+    difference: Spread
     interval: tuple[float, float] | None
     pairs: tuple[McNemar, ...]
 
@@ -211,6 +213,7 @@ def _stage(name: str, runs: Sequence[Run]) -> StageResult:
         facts=facts[0],
         accuracy=spread([t.accuracy for t in tests]),
         macro_f1=spread([t.macro_f1 for t in tests]),
+        score=spread([getattr(t, runs[0].summary.dataset.headline) for t in tests]),
         seconds=spread([f.seconds for f in facts]),
         per_class={c: float(np.mean([t.per_class[c].f1 for t in tests])) for c in present},
         per_subject={
@@ -233,8 +236,6 @@ def _gain(runs: Sequence[Run]) -> Gain | None:
                 remedy="Run its `pskd train` command again",
             )
         pairs.append(mcnemar([taught[r] for r in taught], [untaught[r] for r in taught]))
-    differences = [
-        run.summary.stages[student].test.accuracy - run.summary.stages[str(alone)].test.accuracy
-        for run, (student, alone) in zip(runs, names, strict=True)
-    ]
+    scores = _stage(names[0][0], runs).score.values, _stage(str(names[0][1]), runs).score.values
+    differences = [taught - untaught for taught, untaught in zip(*scores, strict=True)]
     return Gain(spread(differences), t_interval(differences), tuple(pairs))

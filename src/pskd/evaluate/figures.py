@@ -75,8 +75,8 @@ def choice_area(epochs: Sequence[Epoch], colours: Mapping[str, str]) -> Markup:
 
 def gain_strip(gain: Gain, seeds: Sequence[int]) -> Markup:
     """A dot for the gain of each seed, their mean, and its interval."""
-    points = [100 * g for g in gain.accuracy.values]
-    mean, bounds = 100 * gain.accuracy.mean, [100 * b for b in gain.interval or ()]
+    points = [100 * g for g in gain.difference.values]
+    mean, bounds = 100 * gain.difference.mean, [100 * b for b in gain.interval or ()]
     low, high = min([0.0, *points, *bounds]), max([0.0, *points, *bounds])
     room = 0.06 * (high - low) or 1.0
     chart = Chart(x=(low - room, high + room), y=(0, 1), width=640, height=84, left=10, right=10)

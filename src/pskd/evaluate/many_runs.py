@@ -7,7 +7,7 @@ from pskd.evaluate.compare import Comparison, Group
 from pskd.evaluate.figures import gain_strip
 from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.sections import lead, scroll, section, tile
-from pskd.evaluate.words import clips, count, p_words, percent, signed, spread_words
+from pskd.evaluate.words import SCORES, clips, count, p_words, percent, signed, spread_words
 
 _STRIP = "Points gained. Dots: seeds. Line: their mean. Band: its 95 % interval."
 
@@ -60,9 +60,9 @@ def _side_by_side(comparison: Comparison) -> Markup:
         (
             group.label,
             str(len(group.runs)),
-            spread_words(group.alone.accuracy) if group.alone else "\N{EN DASH}",
-            element("b", spread_words(group.student.accuracy)),
-            signed(group.gain.accuracy.mean) if group.gain else "\N{EN DASH}",
+            spread_words(group.alone.score) if group.alone else "\N{EN DASH}",
+            element("b", spread_words(group.student.score)),
+            signed(group.gain.difference.mean) if group.gain else "\N{EN DASH}",
             _interval(group),
         )
         for group in comparison.groups
@@ -80,21 +80,22 @@ def _interval(group: Group) -> str:
 
 def _tiles(group: Group) -> Markup:
     student, alone, gain = group.student, group.alone, group.gain
+    score = SCORES[group.runs[0].summary.dataset.headline]
     seeds = ", ".join(str(run.summary.seed) for run in group.runs)
     tiles = [
         tile(
             "Student",
-            spread_words(student.accuracy),
+            spread_words(student.score),
             "%",
-            f"of {clips(student.facts.test.n)}, seeds {seeds}",
+            f"{score} of {clips(student.facts.test.n)}, seeds {seeds}",
             "first",
         )
     ]
     if gain and alone:
         note = f"95 % interval {_interval(group)}" if gain.interval else "one seed: no interval"
         tiles += [
-            tile("Same student, no teachers", spread_words(alone.accuracy), "%", "same recipe"),
-            tile("Gain", signed(gain.accuracy.mean), "points", note),
+            tile("Same student, no teachers", spread_words(alone.score), "%", "same recipe"),
+            tile("Gain", signed(gain.difference.mean), "points", note),
         ]
     cost = f"{count(student.facts.macs)} multiply-adds a clip"
     tiles.append(tile("What the watch runs", count(student.facts.parameters), "parameters", cost))
@@ -110,7 +111,7 @@ def _gains(group: Group, suffix: str) -> Markup:
     if group.gain is None or group.alone is None:
         return Markup()
     seeds = [run.summary.seed for run in group.runs]
-    students, alones = group.student.accuracy.values, group.alone.accuracy.values
+    students, alones = group.student.score.values, group.alone.score.values
     rows = [
         (
             f"seed {run.summary.seed}",
@@ -123,7 +124,12 @@ def _gains(group: Group, suffix: str) -> Markup:
             run.path.name,
         )
         for run, alone, student, gain, pair in zip(
-            group.runs, alones, students, group.gain.accuracy.values, group.gain.pairs, strict=True
+            group.runs,
+            alones,
+            students,
+            group.gain.difference.values,
+            group.gain.pairs,
+            strict=True,
         )
     ]
     head = (

@@ -24,7 +24,16 @@ from pskd.evaluate.metrics import confusion_matrix
 from pskd.evaluate.run_files import Epoch, Run
 from pskd.evaluate.sections import figure, key, lead, scroll, section, tile
 from pskd.evaluate.statistics import McNemar
-from pskd.evaluate.words import clips, count, p_words, percent, signed, won_lost
+from pskd.evaluate.words import (
+    SCORES,
+    clips,
+    count,
+    p_words,
+    percent,
+    scores_in_order,
+    signed,
+    won_lost,
+)
 
 TERMS = {"label": "k4", "distillation": "k6", "semantic": "k5", "motion": "k7"}
 """Colours of the loss terms; any other term is grey."""
@@ -78,6 +87,7 @@ def one_run(comparison: Comparison) -> Markup:
 def _tiles(group: Group) -> Markup:
     student, alone, gain = group.student, group.alone, group.gain
     test = student.facts.test
+    first, other = scores_in_order(group.runs[0].summary.dataset)
     cost = tile(
         "What the watch runs",
         count(student.facts.parameters),
@@ -87,9 +97,9 @@ def _tiles(group: Group) -> Markup:
     tiles = [
         tile(
             "Student",
-            percent(test.accuracy),
+            percent(student.score.mean),
             "%",
-            f"of {clips(test.n)}; macro-F1 {percent(test.macro_f1)}",
+            f"{SCORES[first]} of {clips(test.n)}; {SCORES[other]} {percent(getattr(test, other))}",
             "first",
         )
     ]
@@ -97,10 +107,10 @@ def _tiles(group: Group) -> Markup:
         return element("div", *tiles, cost, class_="tiles")
     (pair,) = gain.pairs
     tiles += [
-        tile("Same student, no teachers", percent(alone.accuracy.mean), "%", "same recipe, views"),
+        tile("Same student, no teachers", percent(alone.score.mean), "%", "same recipe, views"),
         tile(
             "Gain",
-            signed(gain.accuracy.mean),
+            signed(gain.difference.mean),
             "points",
             won_lost(pair),
         ),

@@ -46,15 +46,19 @@ class LeftOut:
     reason: str
 
 
+Headline = Literal["accuracy", "macro_f1"]
+
+
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The dataset of a run."""
+    """The dataset of a run; `headline` is the score that is usual for it and comes first."""
 
     name: str
     title: str
     classes: tuple[str, ...]
     citation: str = ""
     licence: str = ""
+    headline: Headline = "accuracy"
     recordings: int = 0
     set_aside: tuple[LeftOut, ...] = ()
 

@@ -11,10 +11,12 @@ from pskd.evaluate.statistics import wilson_interval
 from pskd.evaluate.words import (
     NOT_INDEPENDENT,
     ROLES,
+    SCORES,
     clips,
     count,
     duration,
     percent,
+    scores_in_order,
     signed,
     spread_words,
 )
@@ -101,17 +103,15 @@ def badge(facts: ProtocolFacts) -> Markup:
 def results(group: Group) -> Markup:
     """The table of all stages."""
     paint = colours(group)
-    head = (
-        "Stage", "Accuracy %", "Macro-F1 %", "Learns from", "Inputs", "Parameters", "MACs",
-        "Training time",
-    )  # fmt: skip
+    scores = scores_in_order(group.runs[0].summary.dataset)
+    names = (f"{SCORES[name]} %" for name in scores)
+    head = ("Stage", *names, "Learns from", "Inputs", "Parameters", "MACs", "Training time")
     rows = [
         (
             join(
                 [swatch(paint[s.name]), _stack(s.name, f"{ROLES[s.facts.role]}, {s.facts.model}")]
             ),
-            _accuracy(s),
-            spread_words(s.macro_f1),
+            *(_score(s, name, first=name == scores[0]) for name in scores),
             ", ".join(s.facts.teachers) or "labels only",
             " + ".join(s.facts.inputs),
             f"{s.facts.parameters:,}",
@@ -123,11 +123,12 @@ def results(group: Group) -> Markup:
     return scroll(table(head, rows, class_="results"))
 
 
-def _accuracy(stage: StageResult) -> Markup:
-    if stage.accuracy.sd is not None:
-        return element("b", spread_words(stage.accuracy))
-    low, high = wilson_interval(stage.accuracy.mean, stage.facts.test.n)
-    return _stack(percent(stage.accuracy.mean), f"{percent(low)} to {percent(high)}")
+def _score(stage: StageResult, name: str, first: bool) -> Markup | str:
+    score = getattr(stage, name)
+    if name == "accuracy" and score.sd is None:
+        low, high = wilson_interval(score.mean, stage.facts.test.n)
+        return _stack(percent(score.mean), f"{percent(low)} to {percent(high)}")
+    return element("b", spread_words(score)) if first else spread_words(score)
 
 
 def _stack(words: str, note: str) -> Markup:

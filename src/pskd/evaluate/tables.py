@@ -13,10 +13,18 @@ from rich.text import Text
 
 from pskd.evaluate.compare import Comparison, Group, StageResult, compare
 from pskd.evaluate.run_files import load_run
-from pskd.evaluate.words import ROLES, count, duration, gain_words, spread_words, title
+from pskd.evaluate.words import (
+    ROLES,
+    SCORES,
+    count,
+    duration,
+    gain_words,
+    scores_in_order,
+    spread_words,
+    title,
+)
 
 WORDS = ("Stage", "Role", "Inputs")
-FIGURES = ("Parameters", "MACs", "Accuracy %", "Macro-F1 %", "Time")
 
 
 def load_comparison(runs: Iterable[Path]) -> Comparison:
@@ -27,9 +35,9 @@ def load_comparison(runs: Iterable[Path]) -> Comparison:
 def markdown_table(runs: Sequence[Path]) -> str:
     """Return the result table of one run, or of the means over several, as Markdown."""
     comparison = load_comparison(runs)
-    words, rows = _rows(comparison)
+    words, figures, rows = _rows(comparison)
     lines = [f"**{_clean(title(comparison))}**", ""]
-    lines += [_row([*words, *FIGURES]), _row(["---"] * len(words) + ["---:"] * len(FIGURES))]
+    lines += [_row([*words, *figures]), _row(["---"] * len(words) + ["---:"] * len(figures))]
     lines += [_row(row) for row in rows]
     for sentence in _gains(comparison):
         lines += ["", f"{_clean(sentence)}."]
@@ -39,7 +47,7 @@ def markdown_table(runs: Sequence[Path]) -> str:
 def terminal_table(runs: Sequence[Path]) -> Table:
     """Return the same table for a terminal."""
     comparison = load_comparison(runs)
-    words, rows = _rows(comparison)
+    words, figures, rows = _rows(comparison)
     table = Table(
         title=Text(title(comparison)),
         caption=Text("\n".join(_gains(comparison))),
@@ -48,7 +56,7 @@ def terminal_table(runs: Sequence[Path]) -> Table:
     )
     for name in words:
         table.add_column(name, overflow="fold")
-    for name in FIGURES:
+    for name in figures:
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
@@ -60,7 +68,12 @@ def as_json(runs: Sequence[Path]) -> dict[str, Any]:
     comparison = load_comparison(runs)
     dataset = comparison.dataset
     return {
-        "dataset": {"name": dataset.name, "title": dataset.title, "classes": list(dataset.classes)},
+        "dataset": {
+            "name": dataset.name,
+            "title": dataset.title,
+            "classes": list(dataset.classes),
+            "headline": dataset.headline,
+        },
         "protocol": asdict(comparison.protocol),
         "recipes": [_group_json(group) for group in comparison.groups],
     }
@@ -94,18 +107,24 @@ def _group_json(group: Group) -> dict[str, Any]:
     }
 
 
-def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Names of the columns that hold words, and all rows."""
+def _rows(comparison: Comparison) -> tuple[list[str], list[str], list[list[str]]]:
+    """Names of the columns that hold words, of those that hold figures, and all rows."""
+    scores = scores_in_order(comparison.dataset)
+    figures = ["Parameters", "MACs", *(f"{SCORES[name]} %" for name in scores), "Time"]
     several = len(comparison.groups) > 1
     words = ["Recipe"] * several + list(WORDS)
-    return words, [
-        [group.label] * several + _cells(stage)
-        for group in comparison.groups
-        for stage in group.stages
-    ]
+    return (
+        words,
+        figures,
+        [
+            [group.label] * several + _cells(stage, scores)
+            for group in comparison.groups
+            for stage in group.stages
+        ],
+    )
 
 
-def _cells(stage: StageResult) -> list[str]:
+def _cells(stage: StageResult, scores: Iterable[str]) -> list[str]:
     facts = stage.facts
     return [
         stage.name,
@@ -113,8 +132,7 @@ def _cells(stage: StageResult) -> list[str]:
         " + ".join(facts.inputs),
         f"{facts.parameters:,}",
         count(facts.macs),
-        spread_words(stage.accuracy),
-        spread_words(stage.macro_f1),
+        *(spread_words(getattr(stage, name)) for name in scores),
         duration(stage.seconds.mean),
     ]
 

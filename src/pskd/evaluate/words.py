@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pskd.evaluate.compare import Comparison, Gain
-from pskd.evaluate.run_files import ProtocolFacts
+from pskd.evaluate.run_files import DatasetFacts, Headline, ProtocolFacts
 from pskd.evaluate.statistics import McNemar, Spread
 
 NOT_INDEPENDENT = "NOT subject-independent"
 """Stands beside every figure of a protocol that has the same people on both sides."""
+
+SCORES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
 ROLES = {"teacher": "teacher", "student": "student", "alone": "student alone"}
 
@@ -25,14 +27,20 @@ def protocol(facts: ProtocolFacts) -> str:
     return facts.name if facts.subject_independent else f"{facts.name} ({NOT_INDEPENDENT})"
 
 
+def scores_in_order(facts: DatasetFacts) -> list[Headline]:
+    """Both scores, the one that is usual for the dataset first."""
+    both: tuple[Headline, Headline] = ("accuracy", "macro_f1")
+    return sorted(both, key=lambda name: name != facts.headline)
+
+
 def gain_words(gain: Gain) -> str:
     """Say by how much the student beats itself alone, and how sure that is."""
-    points = f"{signed(gain.accuracy.mean)} points"
+    points = f"{signed(gain.difference.mean)} points"
     if gain.interval is None:
         pair = gain.pairs[0]
         return f"{points} ({won_lost(pair)}; exact McNemar {p_words(pair.p)})"
     low, high = gain.interval
-    seeds = len(gain.accuracy.values)
+    seeds = len(gain.difference.values)
     return f"{points} (95 % t interval {signed(low)} to {signed(high)}, {seeds} seeds, paired)"
 
 

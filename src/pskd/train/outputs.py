@@ -90,6 +90,7 @@ def write_results(
             "classes": list(data.source.classes),
             "citation": data.source.citation,
             "licence": data.source.licence,
+            "headline": data.source.headline,
             "recordings": len(data.store),
             "set_aside": [asdict(trial) for trial in data.store.set_aside],
         },
@@ -104,7 +105,7 @@ def write_results(
             },
         },
         "student": recipe.student.name,
-        "alone": "student_alone",
+        "alone": next((name for name, block in blocks.items() if block["role"] == "alone"), None),
         "stages": blocks,
         "seconds": sum(block["seconds"] for block in blocks.values()),
     }

@@ -125,8 +125,13 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
 
 
 def stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """The chain and, after it, the student alone: the same without teachers or skeletons."""
+    """The chain and, after it, the student alone: the same without teachers or skeletons.
+
+    A student that nobody teaches is alone as it is.
+    """
     student = recipe.student
+    if not student.teachers and not student.distill.motion:
+        return recipe.chain
     alone = DistillOptions(selection="label", semantic=student.distill.semantic)
     changes = {"name": ALONE, "teachers": (), "distill": alone}
     return (*recipe.chain, student.model_copy(update=changes))
