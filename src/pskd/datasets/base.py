@@ -35,6 +35,8 @@ class Dataset(ABC):
         citation: What to cite.
         licence: Terms of use of the data.
         homepage: Where the data are to be had.
+        protocols: Protocols in print for these data, with their options; a recipe that names one
+            of them without options means these.
         known_options: Names of the options that are taken.
 
     Raises:
@@ -49,6 +51,7 @@ class Dataset(ABC):
     licence: ClassVar[str]
     homepage: ClassVar[str]
     headline: ClassVar[Literal["accuracy", "macro_f1"]] = "accuracy"
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     known_options: ClassVar[tuple[str, ...]] = ()
     classes: tuple[str, ...]
     layout: SkeletonLayout

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +76,10 @@ class Simulated(Dataset):
     citation = "Made by this package; no person was recorded."
     licence = "Apache-2.0"
     homepage = ""
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "cross_subject": {"train": [1, 3, 5, 7], "test": [2, 4, 6, 8]},
+        "trial_split": {"train": [1, 2], "test": [3, 4]},
+    }
     known_options = tuple(Options.__dataclass_fields__)
 
     def __init__(self, root: Path | None = None, options: Mapping[str, object] | None = None):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,10 @@ class UtdMhad(Dataset):
     )
     licence = "free for research, see its homepage"
     homepage = "https://personal.utdallas.edu/~kehtar/UTD-MHAD.html"
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "cross_subject": {"train": [1, 3, 5, 7], "test": [2, 4, 6, 8]},
+        "trial_split": {"train": [1, 2], "test": [3, 4]},
+    }
 
     def __init__(self, root: Path | None = None, options: Mapping[str, object] | None = None):
         super().__init__(root, options)

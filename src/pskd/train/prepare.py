@@ -36,7 +36,9 @@ def prepare(recipe: Recipe, data_root: Path | None, cache: Path) -> Prepared:
     """Open the data of a recipe, split it and stretch it into clips."""
     source = dataset(recipe.dataset.name, data_root, recipe.dataset.options)
     store = open_store(source, cache)
-    split = make_split(recipe.protocol.name, store.info, source.classes, recipe.protocol.options)
+    protocol = recipe.protocol
+    options = protocol.options or source.protocols.get(protocol.name, {})
+    split = make_split(protocol.name, store.info, source.classes, options)
     signal = Signal(
         classes=len(source.classes),
         samples=recipe.clips.samples,

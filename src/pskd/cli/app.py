@@ -1,30 +1,20 @@
-"""The commands: parse, call, print."""
+"""The commands of training and of its results: parse, call, print."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
-import pooch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pskd import __version__
+from pskd.cli import data
+from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, training_bars
 from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pskd.train.fit import Progress as EpochDone
 
 app = typer.Typer(
     help="Distil what a camera sees into a model that a smartwatch can run.",
@@ -33,13 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-out = Console(width=None if sys.stdout.isatty() else 120)  # tables keep their words in a log
-err = Console(stderr=True)
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
-]
+app.add_typer(data.app, name="data")
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to the recipe."),
@@ -98,7 +82,7 @@ def evaluate(
     """
     from pskd.train.run import evaluate as evaluate_run
 
-    evaluate_run(run, data_root=data_root, cache=_cache())
+    evaluate_run(run, data_root=data_root, cache=cache())
     _show([run], as_json)
 
 
@@ -160,7 +144,7 @@ def predict(
         err.print(note, soft_wrap=True)
     if as_json:
         rows = [asdict(w) for w in windows]
-        _print_json({"file": str(file), "notes": recording.notes, "windows": rows})
+        print_json({"file": str(file), "notes": recording.notes, "windows": rows})
         return
     table = Table("from s", "to s", "class", "probability")
     for w in windows:
@@ -175,7 +159,7 @@ def recipes(as_json: JsonFlag = False) -> None:
     Example: pskd recipes
     """
     if as_json:
-        _print_json(shipped())
+        print_json(shipped())
         return
     table = Table("recipe", "about")
     for name, about in shipped().items():
@@ -197,7 +181,7 @@ def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) 
     from pskd.train.run import train as train_run
 
     try:
-        train_run(recipe, data_root=data_root, out=folder, cache=_cache(), progress=_progress)
+        train_run(recipe, data_root=data_root, out=folder, cache=cache(), progress=training_bars)
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it was.")
         raise typer.Exit(1) from None
@@ -211,35 +195,6 @@ def _show(runs: list[Path], as_json: bool) -> None:
     from pskd.evaluate.report import terminal_table
 
     if as_json:
-        _print_json(to_json(runs))
+        print_json(to_json(runs))
     else:
         out.print(terminal_table(runs))
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2))
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("PSKD_CACHE") or pooch.os_cache("pskd"))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[EpochDone], None]]:
-    """A bar a stage, with loss and time left; silent where nobody looks at a terminal."""
-    columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
-
-        def told(done: EpochDone) -> None:
-            if done.stage not in tasks:
-                tasks[done.stage] = bars.add_task(done.stage, total=done.epochs, loss=0.0)
-            bars.update(tasks[done.stage], completed=done.epoch, loss=done.loss)
-
-        yield told

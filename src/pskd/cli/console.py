@@ -1,0 +1,76 @@
+"""What all commands share: where they print, their common options, the cache, progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pooch
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from pskd.train.fit import Progress as EpochDone
+
+out = Console(width=None if sys.stdout.isatty() else 120)  # tables keep their words in a log
+err = Console(stderr=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
+]
+
+
+def print_json(content: Any) -> None:
+    """Print plain values for a program to read."""
+    typer.echo(json.dumps(content, indent=2))
+
+
+def cache() -> Path:
+    """Folder of parsed datasets: PSKD_CACHE, or where the platform keeps caches."""
+    return Path(os.environ.get("PSKD_CACHE") or pooch.os_cache("pskd"))
+
+
+@contextmanager
+def training_bars() -> Iterator[Callable[[EpochDone], None]]:
+    """A bar a stage, with loss and time left; silent where nobody looks at a terminal."""
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+
+        def told(done: EpochDone) -> None:
+            if done.stage not in tasks:
+                tasks[done.stage] = bars.add_task(done.stage, total=done.epochs, loss=0.0)
+            bars.update(tasks[done.stage], completed=done.epoch, loss=done.loss)
+
+        yield told
+
+
+@contextmanager
+def bar(what: str, *, transfer: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """One bar from 0 to a total, of bytes if `transfer`; silent where nobody looks."""
+    amount: ProgressColumn = DownloadColumn() if transfer else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
