@@ -1,7 +1,7 @@
 """Fixtures for all tests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,14 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_in_this_process() -> Iterator[None]:
+    """Small data are read faster without worker processes; their own tests ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSKD_WORKERS", "0")
+        yield
 
 
 TINY = [

@@ -43,6 +43,12 @@ class Small:
                 rate=50.0,
                 skeleton=None if (label, subject, trial) == (2, 0, 0) else skeleton,
                 session="morning",
+                scene=f"room {subject}",
+                view=f"camera {trial}",
+                take=f"take {label}",
+                start=0.1 * subject,
+                side="test" if subject == 3 else "train",
+                aligned=label != 1,
             )
 
     def trials(self) -> Sequence[str]:
@@ -52,6 +58,12 @@ class Small:
 
     def load(self, trial: str) -> Recording | SetAside:
         return self.made[int(trial)]
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasets of tests are read where the tests can look at them."""
+    monkeypatch.setenv("PSKD_WORKERS", "0")
 
 
 @pytest.fixture

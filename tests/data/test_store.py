@@ -1,18 +1,24 @@
 import errno
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
+from pskd.data.archive import file_digest, open_archive
 from pskd.data.recording import Recording, SetAside
 from pskd.data.store import Store, open_store, store_key
 from pskd.errors import DataError
@@ -60,8 +66,11 @@ def test_the_files_are_plain(small: Any, tmp_path: Path) -> None:
     acceleration = np.load(folder / "acceleration.npy", allow_pickle=False)
     skeleton = np.load(folder / "skeleton.npy", allow_pickle=False)
     index = json.loads((folder / "index.json").read_text())
-    assert acceleration.shape == (sum(r["samples"] for r in index["recordings"]), 3)
-    assert skeleton.shape == (sum(r["frames"] for r in index["recordings"]), 20, 3)
+    assert acceleration.shape == (sum(index["recordings"]["samples"]), 3)
+    assert skeleton.shape == (sum(index["recordings"]["frames"]), 20, 3)
+    content = (folder / "index.json").read_bytes()
+    head, body = content[:79], content[79:]  # {"sha256": "...", and all that it covers
+    assert head.decode() == '{"sha256": "' + hashlib.sha256(body).hexdigest() + '", '
     assert acceleration.dtype == skeleton.dtype == np.float32
 
 
@@ -112,7 +121,7 @@ def _lengthen(folder: Path) -> None:
 
 def _relabel(folder: Path) -> None:
     index = json.loads((folder / "index.json").read_text())
-    index["recordings"][0]["label"] = 2
+    index["recordings"]["label"][0] = 2
     (folder / "index.json").write_text(json.dumps(index))
 
 
@@ -161,8 +170,17 @@ def test_a_flipped_bit_is_found_by_verify(small: Any, tmp_path: Path) -> None:
     assert small.reads == 2
 
 
-@pytest.mark.parametrize("step", ["numpy.save", "json.dump", "os.fsync", "pathlib.Path.rename"])
-def test_disk_full_leaves_nothing(
+@pytest.mark.parametrize(
+    "step",
+    [
+        "pskd.data.npy.NpyWriter.append",
+        "pskd.data.npy.NpyWriter.finish",
+        "pskd.data.build.write_index",
+        "os.fsync",
+        "pathlib.Path.rename",
+    ],
+)
+def test_disk_full_leaves_nothing_under_its_name(
     small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -173,7 +191,33 @@ def test_disk_full_leaves_nothing(
         patch.setattr(step, full)
         with pytest.raises(DataError, match=r"No space left on device.*Free some space"):
             opened(small, cache)
-    assert not [p for p in cache.iterdir() if p.is_dir()]
+    (left,) = (p for p in cache.iterdir() if p.is_dir())
+    assert left.name.endswith(".part")
+    opened(small, cache).verify()
+    assert len(opened(small, cache)) == 23 and not left.exists()
+
+
+def test_a_disk_that_is_really_full(small: Any, tmp_path: Path) -> None:
+    """In a process whose files may have 20 kB each; the arrays need more."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import Small
+from pskd.data.store import open_store
+from pskd.errors import DataError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    open_store(Small(), Path(sys.argv[2]))
+except DataError as error:
+    print(error)
+"""
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "File too large" in done.stdout and "Free some space" in done.stdout
+    assert not done.stderr and not (cache / f"small-{store_key(small)[:16]}").exists()
     assert len(opened(small, cache)) == 23
 
 
@@ -240,13 +284,6 @@ def _child(cache: Path, log: Path, seconds: float) -> "subprocess.Popen[str]":
     )
 
 
-def _wait_for(log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not log.exists():
-        assert time.monotonic() < deadline, "the process never began to read"
-        time.sleep(0.01)
-
-
 def test_two_processes_at_once_build_one_store(small: Any, tmp_path: Path) -> None:
     cache, log = tmp_path / "cache", tmp_path / "log"
     children = [_child(cache, log, 1.0) for _ in range(2)]
@@ -257,15 +294,213 @@ def test_two_processes_at_once_build_one_store(small: Any, tmp_path: Path) -> No
     assert len([p for p in cache.iterdir() if p.is_dir()]) == 1
 
 
-def test_a_process_killed_while_building_is_no_hindrance(small: Any, tmp_path: Path) -> None:
+# --- taking up a build ------------------------------------------------------------------------
+
+
+class Stopped(BaseException):
+    """As a kill: nothing can be done about it."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def stop_after(source: Any, cache: Path, trials: int) -> Path:
+    """Build until some trials are done; return the partial build."""
+
+    def progress(done: int, _: int) -> None:
+        if done == trials:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        open_store(source, cache, progress=progress)
+    return cache / f".small-{store_key(source)[:16]}.part"
+
+
+@pytest.fixture
+def noted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pskd.data.build._NOTE_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("noted_at_once")
+@pytest.mark.parametrize("stop", [0, 1, 13, 14, 18, 24])
+def test_a_stopped_build_is_taken_up_and_ends_with_the_same_bytes(
+    small: Any, tmp_path: Path, stop: int
+) -> None:
+    expected = contents(opened(small, tmp_path / "undisturbed").folder)
+    cache = tmp_path / "cache"
+    stop_after(small, cache, stop)
+    told: list[tuple[int, int]] = []
+    store = open_store(small, cache, progress=lambda *done: told.append(done))
+    assert told == [(n, 24) for n in range(stop, 25)]
+    assert contents(store.folder) == expected
+    assert [p.name for p in cache.iterdir() if p.is_dir()] == [store.folder.name]
+
+
+@pytest.mark.usefixtures("noted_at_once")
+def test_a_partial_build_torn_anywhere_is_taken_up_or_begun_again(
+    small: Any, tmp_path: Path
+) -> None:
+    expected = contents(opened(small, tmp_path / "undisturbed").folder)
+    cache = tmp_path / "cache"
+    part = stop_after(small, cache, 16)
+    journal, arrays = (part / "journal").read_bytes(), ("acceleration.npy", "skeleton.npy")
+    began: list[int] = []
+    for length in range(0, len(journal) + 1, 411):
+        (part / "journal").write_bytes(journal[:length])
+        for name in arrays:
+            with (part / name).open("ab") as stream:
+                stream.write(b"torn")
+        store = open_store(small, cache, progress=lambda done, _: began.append(done))
+        assert contents(store.folder) == expected
+        assert min(began) == max(journal[:length].count(b"\n") - 1, 0)
+        began.clear()
+        shutil.rmtree(store.folder)
+        stop_after(small, cache, 16)
+    for damage in (lambda p: os.truncate(p, p.stat().st_size - 900), Path.unlink):
+        for name in arrays:
+            damage(part / name)
+            store = open_store(small, cache, progress=lambda done, _: began.append(done))
+            assert contents(store.folder) == expected and min(began) == 0
+            began.clear()
+            shutil.rmtree(store.folder)
+            stop_after(small, cache, 16)
+
+
+@pytest.mark.usefixtures("noted_at_once")
+@pytest.mark.parametrize("change", ["key", "trials"])
+def test_a_partial_build_of_other_recordings_is_not_taken_up(
+    small: Any, tmp_path: Path, change: str
+) -> None:
+    part = stop_after(small, tmp_path, 9)
+    if change == "trials":
+        fewer = list(small.make())[:-1]
+        small.make = lambda: iter(fewer)
+        told: list[int] = []
+        store = open_store(small, tmp_path, progress=lambda done, _: told.append(done))
+        assert min(told) == 0 and len(store) == 22 and not part.exists()
+    else:
+        small.version = 2
+        other = opened(small, tmp_path)
+        assert part.is_dir() and len(other) == 23
+        small.version = 1
+        told = []
+        open_store(small, tmp_path, progress=lambda done, _: told.append(done))
+        assert min(told) == 9 and not part.exists()
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import conftest
+from conftest import Small
+import cloudpickle
+import pskd.data.build, pskd.data.store
+cloudpickle.register_pickle_by_value(conftest)
+pskd.data.build._NOTE_SECONDS = 0.0
+
+class Slow(Small):
+    def load(self, trial):
+        with open(LOG, "a") as log:
+            log.write(trial + "\\n")
+        time.sleep(0.05)
+        return super().load(trial)
+
+LOG = sys.argv[3]
+store = pskd.data.store.open_store(Slow(), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_process_is_taken_up_where_it_was(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSKD_WORKERS", "2")
+    expected = contents(opened_in_workers(small, tmp_path / "undisturbed").folder)
     cache, log = tmp_path / "cache", tmp_path / "log"
-    child = _child(cache, log, 60)
-    _wait_for(log)
+    code = _KILLED
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(cache), str(log)]
+    child = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().split()) < 12:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
-    folder = cache / f"small-{store_key(small)[:16]}"
-    left = folder.with_name(f".{folder.name}.new")
-    left.mkdir()  # as if it had been killed a little later
-    (left / "acceleration.npy").write_bytes(b"half")
-    assert len(opened(small, cache)) == 23
-    assert not left.exists()
+    child.wait()
+    assert not (cache / f"small-{store_key(small)[:16]}").exists()
+    before = set(log.read_text().split())
+    log.unlink()
+    subprocess.run(command, check=True, timeout=60)
+    after = set(log.read_text().split())
+    assert before | after == {str(n) for n in range(24)} and len(after) < 20
+    assert contents(cache / f"small-{store_key(small)[:16]}") == expected
+
+
+def opened_in_workers(source: Any, cache: Path) -> Store:
+    modules = {sys.modules[kind.__module__] for kind in type(source).__mro__[:-1]}
+    for module in modules:  # which workers cannot import
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return open_store(source, cache)
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def test_workers_build_what_one_process_builds(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = contents(opened(small, tmp_path / "one").folder)
+    monkeypatch.setenv("PSKD_WORKERS", "3")
+    assert contents(opened_in_workers(small, tmp_path / "three").folder) == one
+
+
+def test_a_tar_is_unpacked_once_for_all_workers_and_nothing_of_it_stays(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "source.tgz", tmp_path / "cache"
+    with tarfile.open(path, "w:gz") as stream:
+        stream.add(__file__, "member")
+
+    class Tarred(type(small)):  # type: ignore[misc]
+        def load(self, trial: str) -> Recording | SetAside:
+            with open_archive(path) as archive:
+                archive.read("member", 1 << 20)
+            (unpacked,) = cache.glob(".small-*.part/unpacked/*.tar")
+            assert unpacked.stat().st_ino == int(first.read_text() or unpacked.stat().st_ino)
+            first.write_text(str(unpacked.stat().st_ino))
+            return super().load(trial)
+
+    first = tmp_path / "inode"
+    first.write_text("")
+    monkeypatch.setenv("PSKD_WORKERS", "2")
+    folder = opened_in_workers(Tarred(), cache).folder
+    assert first.read_text()
+    assert {p.name for p in folder.iterdir()} == {"acceleration.npy", "index.json", "skeleton.npy"}
+
+
+# --- the key ----------------------------------------------------------------------------------
+
+
+def test_sources_are_not_read_again_to_open_a_store_but_are_to_verify_it(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, cache = tmp_path / "source.zip", tmp_path / "cache"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("a", b"1")
+    old = time.time_ns() - 10**11
+    os.utime(archive, ns=(old, old))
+    small.key = lambda: open_archive(archive).digest()
+    reads: list[Path] = []
+
+    def counted(path: Path) -> str:
+        reads.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr("pskd.data.archive.base.file_digest", counted)
+    folders = {opened(small, cache).folder for _ in range(3)}
+    assert len(folders) == 1 and reads == [archive]
+    folders.add(opened(small, cache, verify=True).folder)
+    assert len(folders) == 1 and reads == [archive] * 2
+    archive.write_bytes(archive.read_bytes().replace(b"1", b"2"))
+    assert opened(small, cache).folder not in folders

@@ -24,7 +24,7 @@ def loss(
     weights: tuple[Teacher, ...] = (),
     progress: float = 0.0,
     usable: Tensor = ALL,
-    has_skeleton: Tensor = ALL,
+    moves: Tensor = ALL,
     motion: Tensor | None = None,
 ) -> StageLoss:
     stage = Stage.model_validate(
@@ -39,7 +39,7 @@ def loss(
         target=TARGET,
         usable=usable,
         skeleton=SKELETON,
-        has_skeleton=has_skeleton,
+        moves=moves,
         teachers=teachers or {},
         class_vectors=VECTORS,
         generator=torch.Generator().manual_seed(0),
@@ -119,7 +119,7 @@ def test_motion_counts_only_clips_with_a_skeleton() -> None:
     motion = torch.zeros(4, 6, 3)
     target = SKELETON.flatten(2).transpose(1, 2).reshape(4, 6, 3, 2).mean(-1)
     has = torch.tensor([True, False, True, True])
-    result = loss(DistillOptions(motion=2.0), motion=motion, has_skeleton=has)
+    result = loss(DistillOptions(motion=2.0), motion=motion, moves=has)
     expected = target.square().mean((1, 2))[has].sum().item() / 4
     assert result.terms["motion"].item() == pytest.approx(expected, rel=1e-5)
     assert result.total.item() == pytest.approx(LABEL_LOSS + 2 * expected, rel=1e-5)

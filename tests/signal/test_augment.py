@@ -25,7 +25,8 @@ def ramp_batch(size: int = 6, samples: int = 64, frames: int = 32) -> Batch:
     time = torch.linspace(0, 1, frames).view(1, -1, 1, 1).expand(size, -1, 4, 3)
     target = functional.one_hot(torch.arange(size)).float()
     skeleton = time + number.view(-1, 1, 1, 1)
-    return Batch(acceleration, skeleton, torch.ones(size, dtype=torch.bool), target)
+    there = torch.ones(size, dtype=torch.bool)
+    return Batch(acceleration, skeleton, there, there, target)
 
 
 def test_without_options_nothing_changes() -> None:
@@ -70,12 +71,13 @@ def test_mixing_takes_the_same_partner_and_share_in_all_signals() -> None:
     assert (mixed.target.max(1).values < 0.999).any()
 
 
-def test_a_mix_has_a_skeleton_only_if_both_clips_have() -> None:
+@pytest.mark.parametrize("field", ["has_skeleton", "aligned"])
+def test_a_mix_has_a_skeleton_or_is_aligned_only_if_both_clips_are(field: str) -> None:
     has = torch.tensor([True, True, True, False, True, True])
     options = STILL.model_copy(update={"mixup": 1.0, "mix_share": 1.0})
-    mixed = mix(ramp_batch()._replace(has_skeleton=has), options, seeded())
+    mixed = mix(ramp_batch()._replace(**{field: has}), options, seeded())
     with_missing = mixed.target[:, 3] > 0
-    assert torch.equal(mixed.has_skeleton, ~with_missing)
+    assert torch.equal(getattr(mixed, field), ~with_missing)
 
 
 def test_clips_without_a_label_mix_among_themselves() -> None:

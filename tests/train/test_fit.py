@@ -1,7 +1,10 @@
 """The parts of the training loop: pairing, averaging, learning rate."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -19,11 +22,15 @@ SIZE, CLASSES = 12, 12
 
 def numbered(has_skeleton: bool = True) -> Clips:
     """Clip n has n everywhere in both signals, and label n."""
-    number = torch.arange(float(SIZE))
+    number = np.arange(SIZE, dtype=np.float32)
     return Clips(
-        acceleration=number.view(-1, 1, 1).expand(-1, 3, 16).contiguous(),
-        skeleton=number.view(-1, 1, 1, 1).expand(-1, 8, 4, 3).contiguous(),
+        signals={
+            "acceleration": np.tile(number[:, None, None], (3, 16)),
+            "skeleton": np.tile(number[:, None, None, None], (8, 4, 3)),
+        },
+        rows=torch.arange(SIZE),
         has_skeleton=torch.full((SIZE,), has_skeleton),
+        aligned=torch.ones(SIZE, dtype=torch.bool),
         labels=torch.arange(SIZE),
         ids=tuple(map(str, range(SIZE))),
         subjects=("1",) * SIZE,
@@ -67,8 +74,8 @@ class Recorder(Model):
 
 
 def fit_recorders(
-    tiny: Recipe, path: Path, clips: Clips, student: Recorder, teacher: Recorder
-) -> None:
+    tiny: Recipe, path: Path, clips: Clips, student: Recorder, teacher: Recorder, **distill: float
+) -> list[dict[str, Any]]:
     still = dict.fromkeys(("rotation", "scale", "noise", "yaw", "limbs"), 0.0)
     recipe = tiny.model_copy(update={"views": tiny.views.model_copy(update=still)})
     stage = Stage.model_validate(
@@ -77,9 +84,10 @@ def fit_recorders(
             "model": {"name": "recorder"},
             "teachers": ["teacher"],
             "fit": {"epochs": 2, "batch_size": 4},
+            "distill": distill,
         }
     )
-    fit(
+    _, rows = fit(
         stage,
         student,
         clips,
@@ -94,6 +102,7 @@ def fit_recorders(
         stream="student",
         report=lambda _: None,
     )
+    return rows
 
 
 def test_teacher_and_student_see_the_same_view_of_the_same_recording(
@@ -105,6 +114,19 @@ def test_teacher_and_student_see_the_same_view_of_the_same_recording(
     for wrist, body in zip(student.seen, teacher.seen, strict=True):
         torch.testing.assert_close(wrist, body)
     assert not torch.equal(student.seen[0].sort().values, student.seen[3].sort().values)
+
+
+def test_pairs_that_are_not_aligned_train_by_losses_that_need_no_alignment(
+    tiny: Recipe, tmp_path: Path
+) -> None:
+    signals, terms = ("acceleration", "skeleton"), {}
+    for aligned in (True, False):
+        clips = replace(numbered(), aligned=torch.full((SIZE,), aligned))
+        student, teacher = (Recorder(name) for name in signals)
+        rows = fit_recorders(tiny, tmp_path / f"{aligned}", clips, student, teacher, motion=1.0)
+        terms[aligned] = rows[0]["terms"]
+    assert terms[True]["motion"] > 0 and terms[False]["motion"] == 0
+    assert terms[False]["label"] > 0 and "distillation" in terms[False]
 
 
 def test_a_stage_that_needs_skeletons_where_there_are_none_says_so(

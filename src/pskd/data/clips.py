@@ -1,37 +1,56 @@
-"""`Clips`: recordings of any length made into tensors of one length."""
+"""`Clips`: recordings of any length made into tensors of one length.
+
+The signals of all recordings of a store are stretched once, for each length, into a folder
+`clips-<version>-<samples>x<frames>` of the store: `acceleration.npy` [M, 3, S], `skeleton.npy`
+[M, F, J, C], float32, and `has_skeleton.npy` [M], bool. From there they are read a batch at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pskd.data.cache import locked, part_of, put_in_place, writing
+from pskd.data.npy import NpyWriter, map_npy
 from pskd.data.skeleton import SkeletonLayout
 from pskd.data.store import Store
-from pskd.errors import DataError
 from pskd.signal.align import stretch
+
+_VERSION = 1  # of what is written
+_BLOCK = 256  # recordings in memory at a time
 
 
 @dataclass(frozen=True)
 class Clips:
-    """N recordings, both signals of each stretched over the same span.
+    """N recordings, both signals of each stretched over the same span; the signals stay on disk.
 
     Attributes:
-        acceleration: [N, 3, S], float32, in g.
-        skeleton: [N, F, J, C], float32, normalised; zeros where a recording has none.
-        has_skeleton: [N], bool.
+        signals: `acceleration` [M, 3, S] in g and `skeleton` [M, F, J, C], normalised, zeros where
+            there is none: float32, of all recordings of the store. See `read`.
+        rows: [N], int64, which of the M these are.
+        has_skeleton: [N], bool; false also where the skeleton cannot be scaled, for its torso has
+            no length.
+        aligned: [N], bool, whether both signals go together moment by moment.
         labels: [N], int64, class indices.
         ids: Names of the recordings.
         subjects: Who moved.
         seconds: [N], float32, duration before stretching.
     """
 
-    acceleration: Tensor
-    skeleton: Tensor
+    signals: Mapping[str, NDArray[np.float32]]
+    rows: Tensor
     has_skeleton: Tensor
+    aligned: Tensor
     labels: Tensor
     ids: tuple[str, ...]
     subjects: tuple[str, ...]
@@ -40,13 +59,18 @@ class Clips:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def read(self, name: str, index: Tensor) -> Tensor:
+        """Return the `acceleration` or the `skeleton` of the clips at `index` [n]."""
+        return torch.from_numpy(self.signals[name][self.rows[index].numpy()])
+
     def select(self, indices: Sequence[int]) -> Clips:
         """Return some of the clips, in the order of `indices`."""
         chosen = torch.as_tensor(indices, dtype=torch.long)
         return Clips(
-            acceleration=self.acceleration[chosen],
-            skeleton=self.skeleton[chosen],
+            signals=self.signals,
+            rows=self.rows[chosen],
             has_skeleton=self.has_skeleton[chosen],
+            aligned=self.aligned[chosen],
             labels=self.labels[chosen],
             ids=tuple(self.ids[i] for i in chosen.tolist()),
             subjects=tuple(self.subjects[i] for i in chosen.tolist()),
@@ -58,40 +82,86 @@ def make_clips(store: Store, indices: Sequence[int], samples: int, frames: int) 
     """Make clips of some recordings of a store.
 
     Args:
-        store: The store.
+        store: The store; its folder keeps the clips of all its recordings.
         indices: Which recordings, in order.
         samples: Accelerometer samples of a clip, S.
         frames: Skeleton frames of a clip, F.
 
     Raises:
-        DataError: A skeleton without extent, which cannot be scaled.
+        DataError: The clips cannot be written.
+        UsageError: A length below 2.
     """
-    layout = store.layout
+    arrays = _stretched(store, samples, frames)
     infos = [store.info[i] for i in indices]
-    acceleration = np.zeros((len(infos), 3, samples), np.float32)
-    skeleton = np.zeros((len(infos), frames, len(layout.joints), layout.dims), np.float32)
-    for n, index in enumerate(indices):
-        recording = store[index]
-        acceleration[n] = stretch(recording.acceleration, samples).T
-        if recording.skeleton is not None:
-            skeleton[n] = stretch(recording.skeleton, frames)
-    has_skeleton = torch.tensor([i.has_skeleton for i in infos], dtype=torch.bool)
-    joints = torch.from_numpy(skeleton)
-    flat = torso_length(joints, layout) <= 0
-    for n in (flat & has_skeleton).nonzero().flatten().tolist():
-        raise DataError(
-            "skeleton has a torso of no length", where=infos[n].id, remedy="Leave the trial out"
-        )
-    joints[has_skeleton] = normalise(joints[has_skeleton], layout)
+    rows = torch.as_tensor(indices, dtype=torch.long)
     return Clips(
-        acceleration=torch.from_numpy(acceleration),
-        skeleton=joints,
-        has_skeleton=has_skeleton,
+        signals={name: arrays[name] for name in ("acceleration", "skeleton")},
+        rows=rows,
+        has_skeleton=torch.from_numpy(arrays["has_skeleton"][rows.numpy()]),
+        aligned=torch.tensor([i.aligned for i in infos], dtype=torch.bool),
         labels=torch.tensor([i.label for i in infos], dtype=torch.long),
         ids=tuple(i.id for i in infos),
         subjects=tuple(i.subject for i in infos),
         seconds=torch.tensor([i.seconds for i in infos], dtype=torch.float32),
     )
+
+
+def _stretched(store: Store, samples: int, frames: int) -> dict[str, NDArray[Any]]:
+    """Map the clips of all recordings; write them first where they are missing or torn."""
+    folder = store.folder / f"clips-{_VERSION}-{samples}x{frames}"
+    shapes = {
+        "acceleration": (len(store), 3, samples),
+        "skeleton": (len(store), frames, len(store.layout.joints), store.layout.dims),
+        "has_skeleton": (len(store),),
+    }
+
+    def mapped() -> dict[str, NDArray[Any]]:
+        kinds = {"has_skeleton": np.bool_}
+        return {
+            name: map_npy(folder / f"{name}.npy", shape, kinds.get(name, np.float32))
+            for name, shape in shapes.items()
+        }
+
+    with suppress(OSError, ValueError):  # not there, or torn
+        return mapped()
+    with locked(folder):
+        with suppress(OSError, ValueError):  # another process may have written them meanwhile
+            return mapped()
+        part = part_of(folder)
+        try:
+            with writing(folder):
+                _write(store, part, shapes)
+            put_in_place(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return mapped()
+
+
+def _write(store: Store, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
+    folder.mkdir()
+    has_skeleton = []
+    with (
+        closing(NpyWriter(folder / "acceleration.npy", shapes["acceleration"][1:])) as wrist,
+        closing(NpyWriter(folder / "skeleton.npy", shapes["skeleton"][1:])) as body,
+    ):
+        everything = iter(store)
+        while block := list(islice(everything, _BLOCK)):
+            acceleration = np.zeros((len(block), *shapes["acceleration"][1:]), np.float32)
+            skeleton = np.zeros((len(block), *shapes["skeleton"][1:]), np.float32)
+            for n, recording in enumerate(block):
+                acceleration[n] = stretch(recording.acceleration, acceleration.shape[2]).T
+                if recording.skeleton is not None:
+                    skeleton[n] = stretch(recording.skeleton, skeleton.shape[1])
+            normal = normalise(torch.from_numpy(skeleton), store.layout).numpy()
+            usable = np.isfinite(normal).all(axis=(1, 2, 3))  # else no skeleton, or no torso
+            normal[~usable] = 0
+            has_skeleton.append(usable)
+            wrist.append(acceleration)
+            body.append(normal)
+        wrist.finish()
+        body.finish()
+    np.save(folder / "has_skeleton.npy", np.concatenate(has_skeleton))
 
 
 def normalise(skeleton: Tensor, layout: SkeletonLayout) -> Tensor:

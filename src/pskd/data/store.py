@@ -10,80 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-from filelock import FileLock
-from numpy.typing import NDArray
 
-from pskd.data.archive import file_digest
+from pskd.data.archive import digests_remembered, file_digest
+from pskd.data.build import FORMAT, Progress, Source, build
+from pskd.data.cache import locked
+from pskd.data.index import RecordingInfo, read_index
+from pskd.data.npy import map_npy
 from pskd.data.recording import Recording, SetAside
-from pskd.data.skeleton import SkeletonLayout
 from pskd.errors import DataError
 
-FORMAT = 2
-_ARRAYS = ("acceleration", "skeleton")
+__all__ = ["RecordingInfo", "Source", "Store", "open_store", "store_key"]
 
-
-class Source(Protocol):
-    """What a store needs of a dataset."""
-
-    @property
-    def name(self) -> str:
-        """Name of the dataset."""
-
-    @property
-    def version(self) -> int:
-        """Version of its reader."""
-
-    @property
-    def layout(self) -> SkeletonLayout:
-        """Layout of its skeletons."""
-
-    def key(self) -> str:
-        """Return the sha256 of all that the recordings depend on."""
-
-    def trials(self) -> Sequence[str]:
-        """Return the name of every trial."""
-
-    def load(self, trial: str) -> Recording | SetAside:
-        """Read one trial, or say why it cannot be used."""
-
-
-@dataclass(frozen=True)
-class RecordingInfo:
-    """What is known of a recording without touching its signals."""
-
-    id: str
-    label: int
-    subject: str
-    trial: str
-    session: str
-    rate: float
-    samples: int
-    frames: int
-    scene: str = ""
-    view: str = ""
-    take: str = ""
-    start: float = 0.0
-    side: str = ""
-    aligned: bool = True
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the accelerometer signal."""
-        return self.samples / self.rate
-
-    @property
-    def has_skeleton(self) -> bool:
-        """Whether there is a skeleton."""
-        return self.frames > 0
+_FORGET = 256  # recordings, after which what was read no longer counts as memory in use
 
 
 class Store:
@@ -107,25 +50,31 @@ class Store:
         self.folder, self.key = folder, key
         self.dataset, self.layout = source.name, source.layout
         try:
-            index = json.loads((folder / "index.json").read_bytes())
-            if index.pop("sha256") != _index_digest(index) or index["key"] != key:
-                raise ValueError("index.json is not as it was written")
-            self._digests: dict[str, str] = {n: index["arrays"][n]["sha256"] for n in _ARRAYS}
-            self._acceleration, self._skeleton = (
-                _map(folder / f"{n}.npy", index["arrays"][n]["shape"]) for n in _ARRAYS
-            )
+            index, self.info = read_index(folder / "index.json")
+            if index["key"] != key:
+                raise ValueError("it is of another key")
+            self._arrays = index["arrays"]
+            self._map()
+            self.set_aside = [SetAside(**entry) for entry in index["set_aside"]]
         except Exception as error:  # numpy raises nearly anything on a torn file
             raise _damaged(folder, str(error)) from error
-        self.info = [RecordingInfo(**entry) for entry in index["recordings"]]
-        self.set_aside = [SetAside(**entry) for entry in index["set_aside"]]
         self._samples = np.cumsum([0, *(i.samples for i in self.info)])
         self._frames = np.cumsum([0, *(i.frames for i in self.info)])
 
     def __len__(self) -> int:
         return len(self.info)
 
+    def _map(self) -> None:
+        self._acceleration, self._skeleton = (
+            map_npy(self.folder / f"{name}.npy", tuple(self._arrays[name]["shape"]))
+            for name in ("acceleration", "skeleton")
+        )
+
     def __iter__(self) -> Iterator[Recording]:
-        return (self[i] for i in range(len(self)))
+        for i in range(len(self)):
+            if i and not i % _FORGET:
+                self._map()
+            yield self[i]
 
     def __getitem__(self, index: int) -> Recording:
         """Return a recording whose arrays are read-only views of the files."""
@@ -153,26 +102,31 @@ class Store:
 
     def verify(self) -> None:
         """Read both arrays whole and compare their sha256; DataError if one differs."""
-        for name, digest in self._digests.items():
-            if file_digest(self.folder / f"{name}.npy") != digest:
+        for name, array in self._arrays.items():
+            if file_digest(self.folder / f"{name}.npy") != array["sha256"]:
                 raise _damaged(self.folder, f"the sha256 of {name}.npy differs")
 
 
-def open_store(source: Source, cache: Path, *, verify: bool = False) -> Store:
+def open_store(
+    source: Source, cache: Path, *, verify: bool = False, progress: Progress | None = None
+) -> Store:
     """Open the store of a dataset, building it first where it is missing or damaged.
 
     Two processes may do this at once: one builds, the other waits for it. The store appears under
-    its name only when it is complete.
+    its name only when it is complete; a build that was stopped goes on where it was.
 
     Args:
         source: The dataset, opened on its files.
         cache: Folder in which stores lie; made if missing.
-        verify: Also compare the sha256 of the arrays; sizes alone are compared otherwise.
+        verify: Also read the sources and the arrays whole and compare their sha256; of sources
+            whose sizes and time stamps are the same, the last sha256 is believed otherwise.
+        progress: Called during a build with the number of trials done and that of all.
 
     Raises:
         DataError: The sources cannot be used, or the cache cannot be written.
     """
-    key = store_key(source)
+    with nullcontext() if verify else digests_remembered(cache / ".digests"):
+        key = store_key(source)
     folder = cache / f"{source.name}-{key[:16]}"
 
     def opened() -> Store | None:
@@ -186,13 +140,10 @@ def open_store(source: Source, cache: Path, *, verify: bool = False) -> Store:
 
     store = opened()
     if store is None:
-        with _writing(cache):
-            cache.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(cache / f".{folder.name}.lock").acquire()
-        with lock:
+        with locked(folder):
             store = opened()  # another process may have built it meanwhile
             if store is None:
-                _build(source, map(source.load, source.trials()), folder, key)
+                build(source, folder, key, progress)
                 store = Store(folder, key, source)
     return store
 
@@ -203,123 +154,7 @@ def store_key(source: Source) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _build(source: Source, trials: Iterable[Recording | SetAside], folder: Path, key: str) -> None:
-    """Read all trials, then write them as one store."""
-    recordings: dict[str, Recording] = {}
-    set_aside: list[SetAside] = []
-    for trial in trials:
-        if isinstance(trial, SetAside):
-            set_aside.append(trial)
-            continue
-        if trial.id in recordings:
-            raise DataError("two recordings have this name", where=f"{source.name} {trial.id}")
-        recordings[trial.id] = trial
-    if not recordings:
-        first = f"; {set_aside[0].id}: {set_aside[0].reason}" if set_aside else ""
-        raise DataError(f"no recording of {source.name} can be used{first}")
-    _write(
-        folder,
-        _arrays(source.layout, recordings.values()),
-        {
-            "format": FORMAT,
-            "key": key,
-            "dataset": source.name,
-            "reader": source.version,
-            "recordings": [asdict(_info(r)) for r in recordings.values()],
-            "set_aside": [asdict(s) for s in set_aside],
-        },
-    )
-
-
-def _arrays(
-    layout: SkeletonLayout, recordings: Collection[Recording]
-) -> dict[str, NDArray[np.float32]]:
-    joints = (len(layout.joints), layout.dims)
-    skeletons = [np.empty((0, *joints), np.float32)]  # so that none at all is fine, too
-    for recording in recordings:
-        if recording.skeleton is not None:
-            if recording.skeleton.shape[1:] != joints:
-                raise DataError(
-                    f"skeleton has shape {recording.skeleton.shape}, not that of {layout.name}",
-                    where=recording.id,
-                )
-            skeletons.append(recording.skeleton)
-    arrays = ([r.acceleration for r in recordings], skeletons)
-    return {n: np.concatenate(a, dtype=np.float32) for n, a in zip(_ARRAYS, arrays, strict=True)}
-
-
-def _info(recording: Recording) -> RecordingInfo:
-    return RecordingInfo(
-        id=recording.id,
-        label=int(recording.label),
-        subject=recording.subject,
-        trial=recording.trial,
-        session=recording.session,
-        scene=recording.scene,
-        view=recording.view,
-        take=recording.take,
-        start=float(recording.start),
-        side=recording.side,
-        aligned=bool(recording.aligned),
-        rate=float(recording.rate),
-        samples=len(recording.acceleration),
-        frames=0 if recording.skeleton is None else len(recording.skeleton),
-    )
-
-
-def _write(folder: Path, arrays: dict[str, NDArray[np.float32]], index: dict[str, Any]) -> None:
-    """Write a store beside its place, then move it there. The caller holds the lock."""
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    with _writing(folder.parent):
-        shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed
-        try:
-            new.mkdir()
-            index["arrays"] = {}
-            for name, array in arrays.items():
-                with (new / f"{name}.npy").open("wb") as stream:
-                    np.save(stream, array, allow_pickle=False)
-                    os.fsync(stream.fileno())
-                digest = file_digest(new / f"{name}.npy")
-                index["arrays"][name] = {"shape": list(array.shape), "sha256": digest}
-            with (new / "index.json").open("w", encoding="utf-8") as stream:
-                json.dump({"sha256": _index_digest(index), **index}, stream, indent=1)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if folder.exists():  # damaged, or it would have been opened
-                shutil.rmtree(old, ignore_errors=True)
-                folder.rename(old)
-            new.rename(folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _map(path: Path, shape: list[int]) -> NDArray[np.float32]:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    size = path.stat().st_size - array.offset
-    if array.dtype != np.float32 or list(array.shape) != shape or size != array.nbytes:
-        raise ValueError(f"{path.name} is not as it was written")
-    return np.asarray(array)
-
-
-def _index_digest(index: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
-
-
 def _damaged(folder: Path, why: str) -> DataError:
     return DataError(
         f"is no complete store ({why})", where=folder, remedy="Delete it; it is built again"
     )
-
-
-@contextmanager
-def _writing(cache: Path) -> Iterator[None]:
-    """Turn an error of the file system into one that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"the cache cannot be written ({error})",
-            where=cache,
-            remedy="Free some space there, or choose a cache folder that can be written",
-        ) from error

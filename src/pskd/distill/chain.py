@@ -33,7 +33,7 @@ def stage_loss(
     target: Tensor,
     usable: Tensor,
     skeleton: Tensor,
-    has_skeleton: Tensor,
+    moves: Tensor,
     teachers: Mapping[str, tuple[Tensor, Tensor, Tensor]],
     class_vectors: Tensor,
     generator: Generator,
@@ -49,7 +49,7 @@ def stage_loss(
         target: Shares of the labels [B, K]; zeros for a clip without one.
         usable: Clips that have what the model in training needs [B], bool.
         skeleton: [B, F, J, C].
-        has_skeleton: [B], bool.
+        moves: Clips whose skeleton says what the accelerometer feels, moment by moment [B], bool.
         teachers: Stage name -> (logits [B, K], embedding [B, E], available [B]).
         class_vectors: [K, E], unit length.
         generator: For teacher dropping.
@@ -86,7 +86,7 @@ def stage_loss(
     terms["semantic"] = acs.selected_semantic(embedding, embeddings, choice, target, class_vectors)
     weights["semantic"] = weight_at(options.semantic, progress)
     if motion is not None:
-        terms["motion"] = motion_loss(motion, skeleton, has_skeleton)
+        terms["motion"] = motion_loss(motion, skeleton, moves)
         weights["motion"] = weight_at(options.motion, progress)
 
     share = usable.float() / usable.sum().clamp(min=1)

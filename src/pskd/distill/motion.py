@@ -28,8 +28,11 @@ def motion_target(skeleton: Tensor, steps: int) -> Tensor:
     return functional.adaptive_avg_pool1d(skeleton.flatten(2).transpose(1, 2), steps)
 
 
-def motion_loss(predicted: Tensor, skeleton: Tensor, has_skeleton: Tensor) -> Tensor:
-    """Mean squared error in squared torso lengths, 0 for clips without a skeleton: [B]."""
+def motion_loss(predicted: Tensor, skeleton: Tensor, moves: Tensor) -> Tensor:
+    """Mean squared error in squared torso lengths; 0 for clips that have no such target: [B].
+
+    Clips without a skeleton have none, nor have those whose two signals are not aligned in time.
+    """
     target = motion_target(skeleton, predicted.shape[-1])
     error = (predicted - target).square().mean((1, 2))
-    return torch.where(has_skeleton, error, 0.0)
+    return torch.where(moves, error, 0.0)

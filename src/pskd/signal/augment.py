@@ -23,18 +23,20 @@ class Batch(NamedTuple):
     """[B, F, J, C], normalised; zeros where missing"""
     has_skeleton: Tensor
     """[B], bool"""
+    aligned: Tensor
+    """[B], bool: whether both signals go together moment by moment"""
     target: Tensor
     """[B, classes], shares of the labels; zeros for a clip without one"""
 
 
 def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int = 1) -> Batch:
     """Draw one random view of each clip; `up` is the skeleton's upward axis."""
-    acceleration, skeleton, has_skeleton, target = batch
+    acceleration, skeleton = batch.acceleration, batch.skeleton
     if options.time_warp or options.crop:
         acceleration, skeleton = _warp(acceleration, skeleton, options, generator)
     acceleration = _move_sensor(acceleration, options, generator)
     skeleton = _move_body(skeleton, options, generator, up)
-    views = Batch(acceleration, skeleton, has_skeleton, target)
+    views = batch._replace(acceleration=acceleration, skeleton=skeleton)
     return mix(views, options, generator) if options.mixup else views
 
 
@@ -63,6 +65,7 @@ def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
         blend(batch.acceleration),
         blend(batch.skeleton),
         batch.has_skeleton & (batch.has_skeleton[partner] | (keep == 1)),
+        batch.aligned & (batch.aligned[partner] | (keep == 1)),
         blend(batch.target),
     )
 

@@ -62,9 +62,10 @@ def batches(clips: Clips, targets: Tensor, order: Tensor, size: int) -> Iterator
     """Clips in batches, in the order given; row i of every tensor is the same recording."""
     for index in torch.split(order, size):
         yield Batch(
-            clips.acceleration[index],
-            clips.skeleton[index],
+            clips.read("acceleration", index),
+            clips.read("skeleton", index),
             clips.has_skeleton[index],
+            clips.aligned[index],
             targets[index],
         )
 
@@ -92,7 +93,7 @@ def predict(model: Model, clips: Clips) -> Output:
     model.eval()
     device = next(model.parameters()).device
     outputs = [
-        model(*(getattr(clips, name)[index].to(device) for name in model.inputs))
+        model(*(clips.read(name, index).to(device) for name in model.inputs))
         for index in torch.split(torch.arange(len(clips)), 64)
     ]
     return Output(*(torch.cat(part).float().cpu() for part in zip(*outputs, strict=True)))
@@ -158,7 +159,7 @@ def fit(
     steps = size // batch_size
     head = None
     if stage.distill.motion and bool(clips.has_skeleton.any()):
-        head = MotionHead(model.feature_channels, clips.skeleton[0, 0].numel())
+        head = MotionHead(model.feature_channels, math.prod(clips.signals["skeleton"].shape[2:]))
     learner = Learner(model, head)
     optimizer = torch.optim.AdamW(
         learner.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
@@ -209,7 +210,7 @@ def fit(
                 target=batch.target,
                 usable=available(model, batch),
                 skeleton=batch.skeleton,
-                has_skeleton=batch.has_skeleton,
+                moves=batch.has_skeleton & batch.aligned,
                 teachers=lessons,
                 class_vectors=class_vectors,
                 generator=generator,
