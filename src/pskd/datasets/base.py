@@ -27,7 +27,8 @@ class Dataset(ABC):
         title: Name for people.
         version: Goes up whenever `load` gives something else for the same files, so that stores
             are built anew.
-        classes: Names of the classes, for people; labels point into them.
+        classes: Names of the classes, for people; labels point into them. Of the
+            class itself: empty where they come with the files.
         layout: Layout of the skeletons.
         rate: Nominal sampling rate of the accelerometer, Hz.
         placement: Where the sensor was worn.
@@ -45,15 +46,15 @@ class Dataset(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
+    title: str
     version: ClassVar[int]
-    citation: ClassVar[str]
-    licence: ClassVar[str]
-    homepage: ClassVar[str]
+    citation: str
+    licence: str
+    homepage: str
     headline: ClassVar[Literal["accuracy", "macro_f1"]] = "accuracy"
     protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     known_options: ClassVar[tuple[str, ...]] = ()
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     layout: SkeletonLayout
     rate: float
     placement: str

@@ -72,13 +72,14 @@ class Pose:
     """All angles of a body. All zero: it stands upright with hanging arms.
 
     The trunk can `bend` forward, `lean` to its right and `twist` to its left; `facing` turns the
-    whole body to its left.
+    whole body to its left; `rise` lifts it off the floor, metres.
     """
 
     bend: Angle = 0.0
     lean: Angle = 0.0
     twist: Angle = 0.0
     facing: Angle = 0.0
+    rise: Angle = 0.0
     right_arm: Arm = field(default_factory=Arm)
     left_arm: Arm = field(default_factory=Arm)
     right_leg: Leg = field(default_factory=Leg)
@@ -146,7 +147,7 @@ def move(body: Body, pose: Pose, moments: int, rate: float) -> Motion:
         points |= {f"{name}_{joint}": place for joint, place in start.items()}
     joints = np.stack([np.broadcast_to(points[j], (3, moments)) for j in KINECT_V1.joints])
     feet = joints[[KINECT_V1.index("left_ankle"), KINECT_V1.index("right_ankle")]]
-    joints = joints + _root(feet, rate)
+    joints = joints + _root(feet, pose.rise, rate)
     forearm = np.broadcast_to(forearm, (3, 3, moments))
     return Motion(joints.transpose(2, 0, 1), forearm.transpose(2, 0, 1), rate)
 
@@ -175,13 +176,13 @@ def _leg(body: Body, pelvis: Array, side: int, leg: Leg) -> _Chain:
     }
 
 
-def _root(feet: Array, rate: float) -> Array:
+def _root(feet: Array, rise: Angle, rate: float) -> Array:
     """Path [3, T] of the hip centre that keeps the lower foot still, from feet [2, 3, T]."""
     height = feet[:, UP]
     weight = np.exp(-(height - height.min(axis=0)) / _FOOTING)
     weight /= weight.sum(axis=0)
     drift = (weight[:, None] * np.gradient(feet, 1 / rate, axis=-1)).sum(axis=0)
     path: Array = -cumulative_trapezoid(drift, dx=1 / rate, axis=-1, initial=0)
-    path[UP] = -(weight * height).sum(axis=0)
+    path[UP] = rise - (weight * height).sum(axis=0)
     smooth: Array = gaussian_filter1d(path, _GIVE * rate, axis=-1, mode="nearest")
     return smooth
