@@ -49,7 +49,7 @@ def many_runs(comparison: Comparison) -> Markup:
         [
             sections.headline(comparison, name, runs),
             *body,
-            section("data", "Data", sections.set_aside(comparison)),
+            section("data", "Data", sections.set_aside(comparison), sections.audit(comparison)),
             sections.footer(comparison),
         ]
     )

@@ -72,7 +72,7 @@ def one_run(comparison: Comparison) -> Markup:
                 sections.class_gains(group),
             ),
             _map(run),
-            section("data", "Data", sections.set_aside(comparison)),
+            section("data", "Data", sections.set_aside(comparison), sections.audit(comparison)),
             section(
                 "recipe",
                 "Recipe and environment",

@@ -89,6 +89,15 @@ class StageFacts:
 
 
 @dataclass(frozen=True)
+class AuditFinding:
+    """One thing that the audit of the data said before the training."""
+
+    level: Literal["leak", "warning", "fact"]
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """summary.json. `student` and `alone` name stages; `alone` is the student without teachers."""
 
@@ -101,6 +110,7 @@ class Summary:
     stages: dict[StageName, StageFacts]
     seconds: float
     alone: str | None = None
+    audit: tuple[AuditFinding, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,17 @@ def set_aside(comparison: Comparison) -> Markup:
     return join([lead(words), element("details", element("summary", "Show them"), scroll(listing))])
 
 
+def audit(comparison: Comparison) -> Markup:
+    """What the audit said of the data before the training, warnings first."""
+    found = sorted(comparison.runs[0].summary.audit, key=lambda f: f.level == "fact")
+    if not found:
+        return Markup()
+    warnings = sum(f.level != "fact" for f in found)
+    words = f"Audit before the training: no leak, {warnings} warning{'s' * (warnings != 1)}."
+    listing = table(("Kind", "Level", "Finding"), [(f.kind, f.level, f.sentence) for f in found])
+    return join([lead(words), element("details", element("summary", "Show it"), scroll(listing))])
+
+
 def fold(name: str, text: str) -> Markup:
     """A file, folded in."""
     return element("details", element("summary", name), element("pre", text, tabindex=0))

@@ -104,11 +104,15 @@ def write_results(
                 for name, side in split.sides.items()
             },
         },
+        "audit": [
+            {"level": f.level, "kind": f.kind, "sentence": f.sentence} for f in data.audit.findings
+        ],
         "student": recipe.student.name,
         "alone": next((name for name, block in blocks.items() if block["role"] == "alone"), None),
         "stages": blocks,
         "seconds": sum(block["seconds"] for block in blocks.values()),
     }
+    _write_json(out / "audit.json", asdict(data.audit))
     _write_json(out / "summary.json", summary)
     return summary
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pskd.data.audit import Audit, audit
 from pskd.data.clips import Clips, make_clips
 from pskd.data.protocols import Split, make_split
 from pskd.data.store import Store, open_store
 from pskd.datasets import dataset
 from pskd.datasets.base import Dataset
 from pskd.distill.semantics import class_vectors, semantic_targets
+from pskd.errors import ProtocolError
 from pskd.models import Signal
 from pskd.recipe import Recipe
 
@@ -25,6 +29,7 @@ class Prepared:
     source: Dataset
     store: Store
     split: Split
+    audit: Audit
     signal: Signal
     train: Clips
     validation: Clips | None
@@ -32,13 +37,33 @@ class Prepared:
     class_vectors: Tensor
 
 
-def prepare(recipe: Recipe, data_root: Path | None, cache: Path) -> Prepared:
-    """Open the data of a recipe, split it and stretch it into clips."""
+Reading = Callable[[], AbstractContextManager[Callable[[int, int], None] | None]]
+"""Gives a function that is told how many trials have been read, and of how many."""
+
+
+def prepare(
+    recipe: Recipe, data_root: Path | None, cache: Path, reading: Reading = nullcontext
+) -> Prepared:
+    """Open the data of a recipe, split it, audit the split and stretch it into clips.
+
+    Raises:
+        DataError: The data cannot be used.
+        ProtocolError: The split breaks its own rules, or the audit found a leak.
+    """
     source = dataset(recipe.dataset.name, data_root, recipe.dataset.options)
-    store = open_store(source, cache)
+    with reading() as progress:
+        store = open_store(source, cache, progress=progress)
     protocol = recipe.protocol
     options = protocol.options or source.protocols.get(protocol.name, {})
     split = make_split(protocol.name, store.info, source.classes, options)
+    found = audit(store, split, source.classes)
+    for leak in found.leaks:
+        raise ProtocolError(
+            leak.sentence.removesuffix("."),
+            where=f"{source.name} {split.name}",
+            remedy="`pskd data audit` shows all; mend the data or the split, or take a protocol "
+            "that declares what it shares",
+        )
     signal = Signal(
         classes=len(source.classes),
         samples=recipe.clips.samples,
@@ -56,5 +81,13 @@ def prepare(recipe: Recipe, data_root: Path | None, cache: Path) -> Prepared:
         vectors = semantic_targets(names, signal.embedding)
     validation = side(split.validation) if split.validation else None
     return Prepared(
-        source, store, split, signal, side(split.train), validation, side(split.test), vectors
+        source,
+        store,
+        split,
+        found,
+        signal,
+        side(split.train),
+        validation,
+        side(split.test),
+        vectors,
     )

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
 from pskd.train import outputs
 from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import Progress, draw_seed, fit
-from pskd.train.prepare import Prepared, prepare
+from pskd.train.prepare import Prepared, Reading, prepare
 from pskd.train.state import load_finished, load_verified
 
 ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
@@ -46,6 +46,7 @@ def train(
     out: Path,
     cache: Path,
     progress: ProgressContext = quiet,
+    reading: Reading = nullcontext,
 ) -> Path:
     """Train the whole chain, or what is left of it, and write the run folder `out`.
 
@@ -59,11 +60,12 @@ def train(
         cache: Folder of parsed datasets.
         progress: Context manager that gives a function to call after every epoch. It is entered in
             the process that trains, so with several devices it has to be a function of a module.
+        reading: Likewise, for the trials of a dataset that is read for the first time.
 
     Raises:
         UsageError: `out` holds another run, or CUDA is asked for where there is none.
         CheckpointError: A file in `out` is torn, foreign, in use, or cannot be written.
-        DataError, ProtocolError: The data cannot be used as the recipe says.
+        DataError, ProtocolError: The data cannot be used as the recipe says, or leak.
     """
     options = recipe.compute
     if options.accelerator == "cuda" and not torch.cuda.is_available():
@@ -72,7 +74,7 @@ def train(
             remedy="Use compute.accelerator=auto or cpu, or install a CUDA build of torch",
         )
     _check_devices(recipe)
-    prepared = prepare(recipe, data_root, cache)
+    prepared = prepare(recipe, data_root, cache, reading)
     for stage in recipe.chain:  # a model that cannot run is known before any training
         _check_model(stage, prepared.signal)
     _claim(recipe, out)
