@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pskd.datasets.base import Dataset
+from pskd.datasets.berkeley_mhad import BerkeleyMhad
+from pskd.datasets.folder import Folder
+from pskd.datasets.mmact import MMAct
 from pskd.datasets.simulated import Simulated
 from pskd.datasets.utd_mhad import UtdMhad
 from pskd.errors import UsageError, nearest
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
 
-_ALL: tuple[type[Dataset], ...] = (Simulated, UtdMhad)
+_ALL: tuple[type[Dataset], ...] = (Simulated, UtdMhad, BerkeleyMhad, MMAct, Folder)
 DATASETS: dict[str, type[Dataset]] = {d.name: d for d in _ALL}
 
 

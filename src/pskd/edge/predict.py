@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
-from pskd.edge.accelerometer_file import AccelerometerFile, read_csv
+from pskd.data.accelerometer_file import AccelerometerFile, read_csv
 from pskd.errors import DataError, UsageError
 from pskd.models.base import Model
 from pskd.models.student_folder import StudentConfig
-from pskd.signal.align import interpolate
+from pskd.signal.resample import cutoff, needs_filter, resample
 
 __all__ = [
     "AccelerometerFile",
@@ -130,7 +129,8 @@ def cut_windows(
             remedy="Give a longer recording",
         )
     start, end = float(file.times[0]), float(file.times[-1])
-    samples = _sample_at(file, slice(None), np.linspace(start, end, config.samples))
+    at = np.linspace(start, end, config.samples)
+    samples = resample(file.acceleration, file.times, file.rate, at)
     notes.append(
         f"The recording of {seconds:.2f} s was stretched to one window of "
         f"{config.window_seconds:g} s, as clips were in training."
@@ -152,7 +152,7 @@ def _slide(
     if count < config.samples:
         return
     at = file.times[part][0] + np.arange(count) / rate
-    samples = _sample_at(file, part, at)
+    samples = resample(file.acceleration[part], file.times[part], file.rate, at)
     for index in range(math.floor((count - config.samples) / (hop * rate) + 1e-6) + 1):
         first = round(index * hop * rate)
         start = float(at[first])
@@ -160,44 +160,12 @@ def _slide(
         yield Window(start, start + config.window_seconds, window)
 
 
-def _sample_at(
-    file: AccelerometerFile, part: slice, at: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Acceleration of a part at the times `at` [n], evenly spaced: [n, 3].
-
-    Where that is much slower than the file, what the slower rate cannot hold is filtered out
-    first: it would fold back into slow movements.
-    """
-    times, values = file.times[part], file.acceleration[part]
-    rate = 1 / float(at[1] - at[0])
-    if _needs_filter(file.rate, rate):
-        count = round((times[-1] - times[0]) * file.rate) + 1
-        even = np.linspace(times[0], times[-1], count)
-        sections = butter(8, _cutoff(rate), fs=file.rate, output="sos")
-        values = interpolate(values, times, even)
-        # The ends are extended by two periods of the cut-off, as far as the signal allows.
-        pad = min(count - 1, round(2 * file.rate / _cutoff(rate)))
-        values = sosfiltfilt(sections, values, axis=0, padlen=pad).astype(np.float32)
-        times = even
-    sampled: NDArray[np.float32] = interpolate(values, times, at)
-    return sampled
-
-
-def _needs_filter(rate: float, wanted: float) -> bool:
-    return rate > 1.5 * wanted
-
-
-def _cutoff(wanted: float) -> float:
-    """Cut-off of the anti-alias filter in Hz: a fifth below the Nyquist frequency."""
-    return 0.4 * wanted
-
-
 def _rate_notes(rate: float, config: StudentConfig) -> list[str]:
     if abs(rate / config.rate - 1) < 0.01:
         return []
     note = f"Resampled from {rate:.4g} Hz to the student's {config.rate:.4g} Hz"
-    if _needs_filter(rate, config.rate):
-        note += f", after a low-pass filter at {_cutoff(config.rate):.3g} Hz"
+    if needs_filter(rate, config.rate):
+        note += f", after a low-pass filter at {cutoff(config.rate):.3g} Hz"
     elif config.rate > 1.5 * rate:
         note += f": it was trained on movements above {rate / 2:.3g} Hz, which the file cannot hold"
     return [note + "."]

@@ -1,37 +1,35 @@
-"""Reading a user's accelerometer recording from CSV, with an error for whatever is doubtful."""
+"""Reading a user's accelerometer recording, with an error for whatever is doubtful."""
 
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pskd.data.csv_table import Table, read_table, shown
 from pskd.data.recording import STANDARD_GRAVITY
 from pskd.errors import DataError, UsageError, nearest
 
 MAX_BYTES = 200_000_000
 MAX_LINE = 4096
-LARGEST = 1e20
-"""Well above time stamps in nanoseconds, well below where sums of squares overflow."""
 GAP_INTERVALS, GAP_SECONDS = 5, 0.25
 """A longer pause than both between two samples is a gap."""
 RATES = (1.0, 10_000.0)
 """Sampling rates, Hz, that an accelerometer of a watch may have."""
 
 Unit = Literal["g", "m/s2", "auto"]
+UNITS: tuple[Unit, ...] = ("g", "m/s2", "auto")
 
-_TIME = re.compile(r"(?:t|time|timestamp)(?:_(s|ms|us|ns))?")
-_SECONDS = {None: 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _AXIS = re.compile(r"(?:a|acc_?|accel_?|acceleration_?|accelerometer_?)?([xyz])")
 _COLUMNS = "t,x,y,z, or x,y,z with a rate"
+_ONE_G: dict[str, float] = {"g": 1.0, "m/s2": STANDARD_GRAVITY}
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ class AccelerometerFile:
 
     Attributes:
         path: The file.
-        times: Time of each sample [T], s, strictly increasing, as in the file.
+        times: Time of each sample [T], s, strictly increasing, as in the file; unix time where it
+            was written in ISO 8601; from 0 where the file has none.
         acceleration: Specific force [T, 3], float32, in g.
         rate: Samples a second, gaps not counted.
         segments: Parts of the signal without a gap, in order.
@@ -59,8 +58,8 @@ def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> Acce
     """Read an accelerometer recording from a CSV file with a header.
 
     Columns, in any order and case, others ignored: `x`, `y`, `z` (also `ax`, `acc_x`, `accel_x`,
-    `acceleration_x`, ...) and, unless `rate` is given, `t` (also `time`, `timestamp`) in seconds,
-    or `t_ms`, `t_us`, `t_ns` in those units.
+    `acceleration_x`, ...) and, unless `rate` is given, `t` (also `time`, `timestamp`): seconds,
+    unix time in any unit, or ISO 8601; or `t_ms`, `t_us`, `t_ns` in those units.
 
     Args:
         path: The file.
@@ -73,109 +72,78 @@ def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> Acce
             value is not a finite number; time stamps repeat, go back or have another unit than
             said; the acceleration has another unit than said.
     """
-    if unit not in ("g", "m/s2", "auto"):
-        raise UsageError(f"unknown unit {unit!r}", remedy=nearest(unit, ("g", "m/s2", "auto")))
+    if unit not in UNITS:
+        raise UsageError(f"unknown unit {unit!r}", remedy=nearest(unit, UNITS))
     try:
-        times, values, lines = _parse(path)
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "is not a text file", where=path, remedy=f"Give a CSV: {_COLUMNS}"
-        ) from error
-    notes: list[str] = []
-    if times is None:
-        times = np.arange(len(values)) / _checked_rate(path, rate)
-    elif rate is not None:
-        notes.append(f"The rate of {rate:g} Hz was not used: the file has time stamps.")
-    segments, rate = _split_at_gaps(path, times, lines, notes)
-    acceleration = _in_g(path, values, unit, notes)
-    return AccelerometerFile(path, times, acceleration, rate, segments, notes)
+    return _finish(_read_csv(data, path), path, rate, unit)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1."""
-    if path.stat().st_size > MAX_BYTES:
+def read_accelerometer(
+    data: bytes, path: Path, rate: float | None = None, unit: Unit = "auto"
+) -> AccelerometerFile:
+    """Read a recording out of the bytes of a CSV file, or of a parquet file of the same columns.
+
+    Args:
+        data: The whole file.
+        path: Its name; one that ends in `.parquet` is read as such.
+        rate: As for `read_csv`.
+        unit: As for `read_csv`.
+
+    Raises:
+        UsageError: A rate that is missing or impossible; parquet without pyarrow.
+        DataError: As for `read_csv`; or no such parquet file, or one that is too large.
+    """
+    if path.suffix.lower() == ".parquet":
+        from pskd.data.parquet import read_parquet
+
+        table = read_parquet(data, path, partial(_axes, path))
+    else:
+        table = _read_csv(data, path)
+    return _finish(table, path, rate, unit)
+
+
+def _read_csv(data: bytes, path: Path) -> Table:
+    if len(data) > MAX_BYTES:
         raise DataError(
             f"is larger than {MAX_BYTES // 10**6} MB", where=path, remedy="Split it into parts"
         )
-    with path.open(encoding="utf-8-sig") as file:
-        number = 0
-        while line := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(line) > MAX_LINE:
-                raise DataError(
-                    f"line is longer than {MAX_LINE} characters",
-                    where=f"{path}, line {number}",
-                    remedy="Give a CSV with one sample a line",
-                )
-            if line.strip():
-                yield number, line.replace('"', "")
+    return read_table(data, path, partial(_axes, path), widest=MAX_LINE)
 
 
-def _parse(
-    path: Path,
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.int64]]:
-    """Times [T] in seconds or None, values [T, 3] as in the file, and the line of each sample."""
-    rows = _lines(path)
-    _, first = next(rows, (0, ""))
-    header = [cell.strip().lower() for cell in first.split(",")]
-    picked, scale = _columns(path, header)
-    pick = itemgetter(*picked)
-    cells, lines = array("d"), array("q")
-    for number, line in rows:
-        row = line.split(",")
-        if len(row) != len(header):
-            raise DataError(
-                f"line has {len(row)} cells, the header has {len(header)}",
-                where=f"{path}, line {number}",
-                remedy="Separate cells by commas, and decimals by points",
-            )
-        try:
-            cells.extend(map(float, pick(row)))
-        except ValueError as error:
-            raise DataError(
-                str(error), where=f"{path}, line {number}", remedy="Mend or remove the line"
-            ) from error
-        lines.append(number)
-    if len(lines) < 2:
-        raise DataError(f"has {len(lines)} samples, at least 2 are needed", where=path)
-    table = np.frombuffer(cells).reshape(-1, len(picked))
-    numbers = np.frombuffer(lines, np.int64)
-    bad = ~(np.abs(table) < LARGEST).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"a value is not a finite number below {LARGEST:g}, on {bad.sum()} lines from here on",
-            where=f"{path}, line {numbers[bad.argmax()]}",
-            remedy="Mend or remove these lines",
-        )
-    return (table[:, 3] * scale if len(picked) == 4 else None), table[:, :3], numbers
+def _finish(table: Table, path: Path, rate: float | None, unit: Unit) -> AccelerometerFile:
+    notes: list[str] = []
+    times = table.times
+    if times is None:
+        times = np.arange(len(table.values)) / _checked_rate(path, rate)
+    elif rate is not None:
+        notes.append(f"The rate of {rate:g} Hz was not used: the file has time stamps.")
+    segments, rate = _split_at_gaps(path, times, table.lines, notes)
+    acceleration = _in_g(path, table.values, unit, notes)
+    return AccelerometerFile(path, times, acceleration, rate, segments, notes)
 
 
-def _columns(path: Path, header: list[str]) -> tuple[list[int], float]:
-    """Indices of x, y, z and, where there is one, the time; and the seconds in a unit of time."""
-    if header == [""]:
-        raise DataError("is empty", where=path, remedy=f"Give a CSV with columns {_COLUMNS}")
-    found: dict[str, list[int]] = {"x": [], "y": [], "z": [], "t": []}
-    scale = 1.0
+def _axes(path: Path, header: Sequence[str]) -> list[int]:
+    """Indices of x, y and z."""
+    found: dict[str, list[int]] = {"x": [], "y": [], "z": []}
     for index, name in enumerate(header):
         if axis := _AXIS.fullmatch(name):
             found[axis[1]].append(index)
-        elif time := _TIME.fullmatch(name):
-            found["t"].append(index)
-            scale = _SECONDS[time[1]]
-    missing = [name for name in "xyz" if not found[name]]
+    missing = [name for name, indices in found.items() if not indices]
     double = [name for name, indices in found.items() if len(indices) > 1]
     if missing or double:
         fault = f"no column for {', '.join(missing)}" if missing else f"several for {double[0]}"
         raise DataError(
-            f"{fault} in the header {','.join(header)[:200]!r}",
+            f"{fault} in the header {shown(header)!r}",
             where=f"{path}, line 1",
             remedy=f"Name the columns in the first line: {_COLUMNS}",
         )
-    return [indices[0] for indices in found.values() if indices], scale
+    return [indices[0] for indices in found.values()]
 
 
 def _checked_rate(path: Path, rate: float | None) -> float:
@@ -183,7 +151,8 @@ def _checked_rate(path: Path, rate: float | None) -> float:
         raise UsageError(
             "has no time stamps and no rate was given",
             where=path,
-            remedy="Give --rate in Hz, or a column t in seconds",
+            remedy="Give its rate in Hz (--rate, or the column rate of a manifest), "
+            "or a column t in seconds",
         )
     if not RATES[0] <= rate <= RATES[1]:
         raise UsageError(
@@ -233,13 +202,15 @@ def _in_g(
         raise DataError(
             f"median norm of the acceleration is {norm:.3g}, which looks like {looks}, not {unit}",
             where=path,
-            remedy=f"Pass --unit {looks}",
+            remedy=f"Say that it is {looks} (--unit {looks}, or the unit in a manifest); if it is "
+            f"{unit} without gravity, record it with gravity",
         )
     if unit == "auto" and looks is None:
         raise DataError(
             f"median norm of the acceleration is {norm:.3g}, neither g nor m/s2",
             where=path,
-            remedy="Give the acceleration with gravity, and its unit with --unit",
+            remedy="Give the acceleration with gravity, and its unit (--unit, or the unit in a "
+            "manifest)",
         )
     if unit == "auto":
         notes.append(f"Unit taken as {looks}: the median norm of the acceleration is {norm:.3g}.")
@@ -249,6 +220,3 @@ def _in_g(
             "is usual: is gravity in it?"
         )
     return (values / _ONE_G[looks or unit]).astype(np.float32)
-
-
-_ONE_G: dict[str, float] = {"g": 1.0, "m/s2": STANDARD_GRAVITY}
