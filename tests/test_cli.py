@@ -9,9 +9,11 @@ import pytest
 
 from pskd import __version__
 from pskd.cli import main
+from pskd.datasets import DATASETS
 from pskd.recipe import Recipe
 
 COMMANDS = ["demo", "train", "evaluate", "report", "predict", "recipes"]
+COMMANDS += [f"data {c}" for c in ["list", "info", "fetch", "verify", "simulate", "check", "audit"]]
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def csv_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(pskd, command: str) -> None:
-    code, printed, _ = pskd(command, "--help")
+    code, printed, _ = pskd(*command.split(), "--help")
     assert code == 0
     assert f"Example: pskd {command}" in printed
 
@@ -149,3 +151,74 @@ def test_interrupted_training_says_how_to_go_on(
     monkeypatch.setattr("pskd.train.run.train", interrupted)
     code, _, complaint = pskd("train", run / "recipe.yaml", "--out", run)
     assert code == 1 and "same command goes on" in complaint
+
+
+def test_datasets_are_listed_and_told_about(pskd) -> None:
+    listed = json.loads(pskd("data", "list", "--json")[1])
+    assert [d["name"] for d in listed] == list(DATASETS)
+    code, printed, _ = pskd("data", "info", "utd-mhad")
+    assert code == 0
+    for words in ("licence: free for research", "please cite: C. Chen", "Inertial.zip (required)"):
+        assert words in printed
+    code, printed, _ = pskd("data", "info", "mmact")
+    assert "on request" in printed.lower() or "ask" in printed.lower()
+    code, _, said = pskd("data", "info", "utd_mhd")
+    assert (code, "Did you mean 'utd_mhad'" in said) == (2, True)
+
+
+def test_a_dataset_on_request_is_not_fetched(pskd, tmp_path: Path) -> None:
+    code, _, said = pskd("data", "fetch", "mmact", tmp_path)
+    assert code == 2 and "mmact19.github.io/2019" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_twin_goes_through_audit_and_verify(pskd, tmp_path: Path) -> None:
+    twin = tmp_path / "twin"
+    words = ("--subjects", 4, "--trials", 1, "--classes", 3)
+    code, printed, _ = pskd("data", "simulate", "utd-mhad", twin, *words)
+    assert (code, printed.startswith("12 recordings of simulated people")) == (0, True)
+    code, _, said = pskd("data", "simulate", "utd-mhad", twin, *words)
+    assert code == 2 and "no empty folder" in said
+    sides = ("train=[1, 2]", "test=[3, 4]")
+    code, printed, _ = pskd("data", "audit", "utd_mhad", "--data-root", twin, *sides)
+    assert code == 0 and "(6 train, 6 test)" in printed and "leak" not in printed
+    found = pskd("data", "audit", "utd_mhad", "--data-root", twin, *sides, "--json")
+    assert json.loads(found[1])["recordings"] == {"train": 6, "validation": 0, "test": 6}
+    code, printed, _ = pskd("data", "verify", "utd_mhad", "--data-root", twin)
+    assert code == 1 and "Inertial.zip: wrong" in printed
+    assert pskd("data", "audit", "utd_mhad", "--data-root", twin, "train")[0] == 2
+
+
+def test_a_leak_stops_the_training_and_the_audit(pskd, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    assert pskd("data", "simulate", "folder", folder, "--subjects", 4, "--trials", 1)[0] == 0
+    manifest = (folder / "manifest.csv").read_text().splitlines()
+    head = manifest[0].split(",")
+    rows = [dict(zip(head, line.split(","), strict=True)) for line in manifest[1:]]
+    source, target = (next(r for r in rows if r["subject"] == s) for s in ("p1", "p3"))
+    files = [next(folder.rglob(f"{r['recording']}.csv")) for r in (source, target)]
+    files[1].write_bytes(files[0].read_bytes())
+    sides = ("train=[p1, p2]", "test=[p3, p4]")
+    code, printed, _ = pskd("data", "audit", "folder", "--data-root", folder, *sides)
+    assert code == 1 and f"{source['recording']} / {target['recording']}" in printed
+    protocol = "protocol={name: cross_subject, options: {train: [p1, p2], test: [p3, p4]}}"
+    out = tmp_path / "run"
+    code, _, said = pskd("train", "folder", protocol, "--data-root", folder, "--out", out)
+    assert code == 1 and "pskd data audit" in said and "cross_subject" in said
+    assert not out.exists()
+
+
+def test_check_says_what_is_wrong_and_draws_a_pair(pskd, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "mine", tmp_path / "pair.png"
+    pskd("data", "simulate", "folder", folder, "--subjects", 4, "--trials", 1)
+    code, printed, _ = pskd("data", "check", folder, "--picture", picture)
+    assert code == 0 and "Nothing looks wrong" in printed
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    victim = next((folder / "accelerometer").glob("*.csv"))
+    victim.write_text("t,x,y,z\n0,1,2,oops\n")
+    code, printed, _ = pskd("data", "check", folder, "--picture", picture)
+    assert code == 1 and victim.name in printed and "oops" in printed
+    code, printed, _ = pskd("data", "check", folder, "--picture", picture, "--json")
+    assert code == 1 and json.loads(printed)["usable"] == json.loads(printed)["recordings"] - 1
+    code, _, said = pskd("data", "check", tmp_path / "nowhere")
+    assert code == 1 and "no such folder" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from pskd import __version__
 from pskd.cli import data
-from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, training_bars
+from pskd.cli.console import DataRoot, JsonFlag, bar, cache, err, out, print_json, training_bars
 from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
 
@@ -181,7 +182,14 @@ def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) 
     from pskd.train.run import train as train_run
 
     try:
-        train_run(recipe, data_root=data_root, out=folder, cache=cache(), progress=training_bars)
+        train_run(
+            recipe,
+            data_root=data_root,
+            out=folder,
+            cache=cache(),
+            progress=training_bars,
+            reading=partial(bar, "reading data"),
+        )
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it was.")
         raise typer.Exit(1) from None

@@ -40,6 +40,12 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2))
 
 
+def say(*lines: str, style: str | None = None) -> None:
+    """Print lines that may hold anything, such as names of files, as they are."""
+    for line in lines:
+        out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def cache() -> Path:
     """Folder of parsed datasets: PSKD_CACHE, or where the platform keeps caches."""
     return Path(os.environ.get("PSKD_CACHE") or pooch.os_cache("pskd"))
