@@ -186,7 +186,12 @@ def test_a_twin_goes_through_audit_and_verify(pskd, tmp_path: Path) -> None:
     assert json.loads(found[1])["recordings"] == {"train": 6, "validation": 0, "test": 6}
     code, printed, _ = pskd("data", "verify", "utd_mhad", "--data-root", twin)
     assert code == 1 and "Inertial.zip: wrong" in printed
-    assert pskd("data", "audit", "utd_mhad", "--data-root", twin, "train")[0] == 2
+    code, printed, _ = pskd("data", "verify", "utd_mhad", "--data-root", twin, "--json")
+    found = json.loads(printed)
+    assert (code, found["passed"], found["root"]) == (1, False, str(twin))
+    for setting in ("train", "train=2024-99-99", "=1", "train=[", "train=" + "[" * 5000):
+        code, _, said = pskd("data", "audit", "utd_mhad", "--data-root", twin, setting)
+        assert code == 2 and "is no setting" in said
 
 
 def test_a_leak_stops_the_training_and_the_audit(pskd, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import errno
 import os
+import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -245,6 +247,7 @@ def _like(store: Store) -> Any:
         lambda path: os.truncate(path, 10),
         lambda path: path.write_bytes(path.read_bytes() + b"1"),
         lambda path: np.save(path, np.zeros((23, 2), np.float32)),
+        lambda path: zipfile.ZipFile(path, "w").close(),
     ],
 )
 def test_damaged_clips_are_made_again(
@@ -291,3 +294,16 @@ print(len(made))
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = sorted(child.communicate(timeout=60)[0] for child in children)
     assert outputs == ["23\n", "writing 23\n"]
+
+
+def test_another_process_gets_the_place_of_the_arrays_and_not_their_contents(
+    store: Store, clips: Clips
+) -> None:
+    sent = pickle.dumps(clips.select([7, 2]))
+    assert clips.signals["acceleration"][7].tobytes() not in sent
+    again = pickle.loads(sent)
+    for name in ("acceleration", "skeleton"):
+        expected = clips.read(name, torch.tensor([7, 2]))
+        assert torch.equal(again.read(name, torch.arange(2)), expected)
+    there = pickle.loads(pickle.dumps(store))
+    np.testing.assert_array_equal(there[3].acceleration, store[3].acceleration)

@@ -48,6 +48,15 @@ def test_recordings_come_back_as_they_were(small: Any, tmp_path: Path) -> None:
         store[23]
 
 
+def test_numbers_that_name_something_become_text(small: Any, tmp_path: Path) -> None:
+    first = next(small.make())
+    numbers: dict[str, Any] = {"label": np.uint8(2), "subject": np.int64(7), "trial": 1, "take": 3}
+    small.make = lambda: iter([replace(first, **numbers)])
+    for _ in range(2):  # as built, and as read
+        (info,) = opened(small, tmp_path).info
+        assert (info.label, info.subject, info.trial, info.take) == (2, "7", "1", "3")
+
+
 def test_signals_are_read_only_views_of_the_files(small: Any, tmp_path: Path) -> None:
     store = opened(small, tmp_path)
     skeleton = store[0].skeleton

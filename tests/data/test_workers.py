@@ -296,5 +296,6 @@ def test_a_process_that_is_ended_leaves_none_behind(tmp_path: Path, end: signal.
     _, errors = child.communicate(timeout=30)
     assert time.monotonic() - began < 10
     assert ("KeyboardInterrupt" in errors) == (end == signal.SIGINT) and child.returncode
+    assert "BrokenPipeError" not in errors
     pids = [int(word) for word in log.read_text().split()]
     wait_until(lambda: all(map(gone, pids)), 10)

@@ -160,7 +160,7 @@ def test_a_file_comes_whole_after_its_licence_was_told(server: Server, tmp_path:
     assert report.folder == tmp_path / "utd-mhad"
     assert server.paths == ["/utd-mhad/Inertial.zip"]
     assert target(tmp_path).read_bytes() == RIGHT
-    assert [p.name for p in report.folder.iterdir()] == [NAME]
+    assert sorted(p.name for p in report.folder.iterdir()) == [".lock", NAME]
     assert {(name, total) for name, _, total in seen} == {(NAME, len(RIGHT))}
     counts = [count for _, count, _ in seen]
     assert counts == sorted(set(counts)) and counts[-1] == len(RIGHT)
@@ -224,6 +224,20 @@ def test_interrupted_it_goes_on_from_there(server: Server, tmp_path: Path) -> No
     assert HALF < have < len(RIGHT)
     get(server, tmp_path, rest)
     assert server.ranges == [None, f"bytes={have}-"]
+    assert target(tmp_path).read_bytes() == RIGHT
+
+
+def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def meanwhile(*_: object) -> None:
+        if not said:
+            with pytest.raises(DataError, match="another process is fetching") as refused:
+                get(server, tmp_path, whole)
+            said.append(str(refused.value))
+
+    get(server, tmp_path, whole, progress=meanwhile)
+    assert str(target(tmp_path).parent) in said[0] and len(server.paths) == 1
     assert target(tmp_path).read_bytes() == RIGHT
 
 

@@ -11,7 +11,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pskd.data.clips import Clips
-from pskd.errors import DataError
 from pskd.models.base import Model, Output
 from pskd.recipe import Recipe, Stage
 from pskd.signal.augment import make_views
@@ -20,7 +19,7 @@ from pskd.train.fit import batches, epoch_order, fit, learning_rate
 SIZE, CLASSES = 12, 12
 
 
-def numbered(has_skeleton: bool = True) -> Clips:
+def numbered() -> Clips:
     """Clip n has n everywhere in both signals, and label n."""
     number = np.arange(SIZE, dtype=np.float32)
     return Clips(
@@ -29,7 +28,7 @@ def numbered(has_skeleton: bool = True) -> Clips:
             "skeleton": np.tile(number[:, None, None, None], (8, 4, 3)),
         },
         rows=torch.arange(SIZE),
-        has_skeleton=torch.full((SIZE,), has_skeleton),
+        has_skeleton=torch.ones(SIZE, dtype=torch.bool),
         aligned=torch.ones(SIZE, dtype=torch.bool),
         labels=torch.arange(SIZE),
         ids=tuple(map(str, range(SIZE))),
@@ -127,14 +126,6 @@ def test_pairs_that_are_not_aligned_train_by_losses_that_need_no_alignment(
         terms[aligned] = rows[0]["terms"]
     assert terms[True]["motion"] > 0 and terms[False]["motion"] == 0
     assert terms[False]["label"] > 0 and "distillation" in terms[False]
-
-
-def test_a_stage_that_needs_skeletons_where_there_are_none_says_so(
-    tiny: Recipe, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match="needs skeletons"):
-        body, wrist = Recorder("skeleton"), Recorder("acceleration")
-        fit_recorders(tiny, tmp_path / "x.ckpt", numbered(has_skeleton=False), body, wrist)
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:

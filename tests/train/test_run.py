@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pskd.errors import CheckpointError, UsageError
+from pskd.errors import CheckpointError, DataError, UsageError
 from pskd.models.student_folder import load_student
 from pskd.recipe import Recipe, load_recipe, parse_recipe
 from pskd.train.checkpoint import load_checkpoint
@@ -266,6 +267,26 @@ def test_a_model_that_does_not_fit_the_clips_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("side", "named"), [("train", "training"), ("validation", "validation"), ("test", "test")]
+)
+def test_a_side_without_skeletons_is_refused_before_any_work(
+    tiny: Recipe,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    side: str,
+    named: str,
+) -> None:
+    prepared = prepare(tiny, None, cache)
+    blind = replace(prepared.test, has_skeleton=torch.zeros(len(prepared.test), dtype=torch.bool))
+    prepared = replace(prepared, **{side: blind})
+    monkeypatch.setattr("pskd.train.run.prepare", lambda *_: prepared)
+    with pytest.raises(DataError, match=f"'skeleton' needs skeletons, and no {named} recording"):
+        train(tiny, data_root=None, out=tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
 def test_evaluate_refuses_weights_of_another_run(
     run: Path, tiny: Recipe, cache: Path, tmp_path: Path
 ) -> None:
@@ -273,7 +294,7 @@ def test_evaluate_refuses_weights_of_another_run(
     shutil.copytree(run, copy)
     recipe = (copy / "recipe.yaml").read_text()
     (copy / "recipe.yaml").write_text(recipe.replace("seed: 0\ndataset", "seed: 1\ndataset"))
-    with pytest.raises(CheckpointError, match="another recipe"):
+    with pytest.raises(CheckpointError, match=r"same recipe.*environment\.json"):
         evaluate(copy, data_root=None, cache=cache)
 
 

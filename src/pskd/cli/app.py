@@ -13,7 +13,17 @@ from rich.table import Table
 
 from pskd import __version__
 from pskd.cli import data
-from pskd.cli.console import DataRoot, JsonFlag, bar, cache, err, out, print_json, training_bars
+from pskd.cli.console import (
+    DataRoot,
+    JsonFlag,
+    bar,
+    cache,
+    err,
+    out,
+    print_json,
+    resumable,
+    training_bars,
+)
 from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
 
@@ -181,7 +191,7 @@ def main() -> NoReturn:
 def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) -> None:
     from pskd.train.run import train as train_run
 
-    try:
+    with resumable():
         train_run(
             recipe,
             data_root=data_root,
@@ -190,9 +200,6 @@ def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) 
             progress=training_bars,
             reading=partial(bar, "reading data"),
         )
-    except KeyboardInterrupt:
-        err.print("Stopped. The same command goes on where it was.")
-        raise typer.Exit(1) from None
     _show([folder], as_json)
     if not as_json:
         out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

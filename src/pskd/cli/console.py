@@ -36,8 +36,8 @@ DataRoot = Annotated[
 
 
 def print_json(content: Any) -> None:
-    """Print plain values for a program to read."""
-    typer.echo(json.dumps(content, indent=2))
+    """Print plain values and paths for a program to read."""
+    typer.echo(json.dumps(content, indent=2, default=os.fspath))
 
 
 def say(*lines: str, style: str | None = None) -> None:
@@ -73,8 +73,18 @@ def training_bars() -> Iterator[Callable[[EpochDone], None]]:
 
 
 @contextmanager
-def bar(what: str, *, transfer: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """One bar from 0 to a total, of bytes if `transfer`; silent where nobody looks."""
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends a command that goes on where it was with a word about that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Stopped. The same command goes on where it was.")
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def bar(what: str, *, transfer: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """One bar from 0 to a total, if known, of bytes if `transfer`; silent where nobody looks."""
     amount: ProgressColumn = DownloadColumn() if transfer else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:

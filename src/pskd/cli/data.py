@@ -10,7 +10,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from pskd.cli.console import DataRoot, JsonFlag, bar, cache, err, out, print_json, say
+from pskd.cli.console import DataRoot, JsonFlag, bar, cache, out, print_json, resumable, say
 from pskd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Find, fetch, make, check and audit data.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="As `pskd data list` has it.")]
-LEVELS = {"leak": "bold red", "error": "bold red", "warning": "yellow", "fact": None}
+LEVELS = {"leak": "bold red", "warning": "yellow", "fact": None}
 ACCESS = {
     "none": "nothing to fetch",
     "download": "pskd data fetch",
@@ -89,19 +89,15 @@ def fetch(
     """
     from pskd.datasets import fetch as fetching
 
-    try:
-        with bar("downloading", transfer=True) as told:
-            report = fetching.fetch(
-                _name(name),
-                folder,
-                files=files,
-                mirror=mirror,
-                announce=_introduce,
-                progress=lambda _, done, total: told(done, total or 0),
-            )
-    except KeyboardInterrupt:
-        err.print("Stopped. The same command goes on where it was.")
-        raise typer.Exit(1) from None
+    with resumable(), bar("downloading", transfer=True) as told:
+        report = fetching.fetch(
+            _name(name),
+            folder,
+            files=files,
+            mirror=mirror,
+            announce=_introduce,
+            progress=lambda _, done, total: told(done, total),
+        )
     for file in report.there:
         say(f"{file}: was there and is right")
     for file in report.fetched:
@@ -121,7 +117,7 @@ def verify(name: Name, data_root: DataRoot = Path(), as_json: JsonFlag = False) 
         print_json({"passed": report.passed} | asdict(report))
     else:
         for state in report.files:
-            known = f", {state.right} recordings right" if state.right else ""
+            known = f", {state.right} files of recordings right" if state.right else ""
             where = f" ({state.path})" if state.path else ""
             why = f": {state.detail}" if state.detail else ""
             say(f"{state.file.name}: {state.state}{known}{why}{where}")
@@ -230,7 +226,7 @@ def audit(
     from pskd.datasets import dataset
 
     source = dataset(_name(name), data_root, _settings(reader))
-    with bar("reading data") as told:
+    with resumable(), bar("reading data") as told:
         store = open_store(source, cache(), progress=told)
     chosen = _settings(options) or source.protocols.get(protocol, {})
     found = examine(store, make_split(protocol, store.info, source.classes, chosen), source.classes)
@@ -254,10 +250,12 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         try:
             settings[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # also a date, or lists in lists
             equals = ""
         if not key or not equals:
-            raise UsageError(f"{pair!r} is no setting", remedy="Write KEY=VALUE, as train=[1,2]")
+            raise UsageError(
+                f"{pair[:100]!r} is no setting", remedy="Write KEY=VALUE, as train=[1,2]"
+            )
     return settings
 
 

@@ -25,7 +25,7 @@ from pskd.data.recording import Recording, SetAside
 from pskd.data.skeleton import SkeletonLayout
 from pskd.data.worker import Trials
 from pskd.data.workers import Workers
-from pskd.errors import DataError
+from pskd.errors import DataError, UsageError
 
 FORMAT = 3
 """Version of the format of stores."""
@@ -70,8 +70,8 @@ def build(source: Source, folder: Path, key: str, progress: Progress | None) -> 
                     making.add(result)
                     tell(making.done, len(trials))
                 making.finish()
-    except CacheError:
-        raise  # what is there may stay, for when there is space
+    except (CacheError, UsageError):
+        raise  # what is there may stay, for when there is space, or PSKD_WORKERS is a number
     except Exception:
         shutil.rmtree(part, ignore_errors=True)
         raise

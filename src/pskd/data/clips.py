@@ -95,7 +95,7 @@ def make_clips(store: Store, indices: Sequence[int], samples: int, frames: int) 
     infos = [store.info[i] for i in indices]
     rows = torch.as_tensor(indices, dtype=torch.long)
     return Clips(
-        signals={name: arrays[name] for name in ("acceleration", "skeleton")},
+        signals=arrays,
         rows=rows,
         has_skeleton=torch.from_numpy(arrays["has_skeleton"][rows.numpy()]),
         aligned=torch.tensor([i.aligned for i in infos], dtype=torch.bool),
@@ -106,7 +106,20 @@ def make_clips(store: Store, indices: Sequence[int], samples: int, frames: int) 
     )
 
 
-def _stretched(store: Store, samples: int, frames: int) -> dict[str, NDArray[Any]]:
+class _Mapped(dict[str, NDArray[Any]]):
+    """The arrays of a folder of clips; another process gets their place, not their contents."""
+
+    def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.place = folder, shapes
+        kinds = {"has_skeleton": np.bool_}
+        for name, shape in shapes.items():
+            self[name] = map_npy(folder / f"{name}.npy", shape, kinds.get(name, np.float32))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.place
+
+
+def _stretched(store: Store, samples: int, frames: int) -> _Mapped:
     """Map the clips of all recordings; write them first where they are missing or torn."""
     folder = store.folder / f"clips-{_VERSION}-{samples}x{frames}"
     shapes = {
@@ -115,18 +128,11 @@ def _stretched(store: Store, samples: int, frames: int) -> dict[str, NDArray[Any
         "has_skeleton": (len(store),),
     }
 
-    def mapped() -> dict[str, NDArray[Any]]:
-        kinds = {"has_skeleton": np.bool_}
-        return {
-            name: map_npy(folder / f"{name}.npy", shape, kinds.get(name, np.float32))
-            for name, shape in shapes.items()
-        }
-
     with suppress(OSError, ValueError):  # not there, or torn
-        return mapped()
+        return _Mapped(folder, shapes)
     with locked(folder):
         with suppress(OSError, ValueError):  # another process may have written them meanwhile
-            return mapped()
+            return _Mapped(folder, shapes)
         part = part_of(folder)
         try:
             with writing(folder):
@@ -134,7 +140,7 @@ def _stretched(store: Store, samples: int, frames: int) -> dict[str, NDArray[Any
             put_in_place(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return mapped()
+        return _Mapped(folder, shapes)
 
 
 def _write(store: Store, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

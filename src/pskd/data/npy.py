@@ -68,7 +68,7 @@ class NpyWriter:
 def map_npy(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """Map a file read-only; ValueError or OSError if it is not whole, or of another shape."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
     except Exception as error:  # numpy raises nearly anything on a torn header

@@ -47,7 +47,7 @@ class Store:
         Raises:
             DataError: It is missing, damaged or of another key.
         """
-        self.folder, self.key = folder, key
+        self.folder, self.key, self._source = folder, key, source
         self.dataset, self.layout = source.name, source.layout
         try:
             index, self.info = read_index(folder / "index.json")
@@ -56,10 +56,13 @@ class Store:
             self._arrays = index["arrays"]
             self._map()
             self.set_aside = [SetAside(**entry) for entry in index["set_aside"]]
+            self._samples = np.cumsum([0, *(i.samples for i in self.info)])
+            self._frames = np.cumsum([0, *(i.frames for i in self.info)])
         except Exception as error:  # numpy raises nearly anything on a torn file
             raise _damaged(folder, str(error)) from error
-        self._samples = np.cumsum([0, *(i.samples for i in self.info)])
-        self._frames = np.cumsum([0, *(i.frames for i in self.info)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.folder, self.key, self._source)  # not the arrays themselves
 
     def __len__(self) -> int:
         return len(self.info)

@@ -73,7 +73,8 @@ def main() -> None:
         _limit_memory(order.memory)
         return list(source.trials())
 
-    with unpacked_into(order.unpacked), suppress(EOFError):
+    # The pipes close when the process that asks is killed.
+    with unpacked_into(order.unpacked), suppress(EOFError, BrokenPipeError):
         send(outbox, _answer(opened, OPENING_SECONDS))
         while True:
             trial = pickle.loads(receive(inbox))

@@ -198,7 +198,7 @@ def info(name: str) -> DatasetInfo:
     return DatasetInfo(
         name=name,
         title=reader.title,
-        classes=len(getattr(reader, "classes", ())),
+        classes=len(reader.classes),
         licence=reader.licence,
         citation=reader.citation,
         homepage=reader.homepage,

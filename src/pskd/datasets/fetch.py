@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+from filelock import FileLock, Timeout
 
 from pskd.datasets.catalogue import DatasetInfo, SourceFile, info
 from pskd.datasets.download import Patience, Resuming
@@ -66,7 +67,8 @@ def fetch(
 
     Raises:
         UsageError: An unknown dataset or file, or one that is not to be had from any server.
-        DataError: The server, the network or the disk failed; what has come is kept.
+        DataError: The server, the network or the disk failed; what has come is kept. Or another
+            process is fetching the same.
     """
     entry = info(name)
     if announce:
@@ -86,7 +88,13 @@ def fetch(
                 f"{file.name} of {entry.title} is not to be had by fetch", remedy=entry.how
             )
         try:
-            _fetch(url, target, file, entry, progress or _silent, patience or Patience())
+            place.mkdir(parents=True, exist_ok=True)
+            with FileLock(place / ".lock", timeout=0):
+                _fetch(url, target, file, entry, progress or _silent, patience or Patience())
+        except Timeout:
+            raise DataError(
+                "another process is fetching into it", where=place, remedy="Wait until it is done"
+            ) from None
         except OSError as error:
             raise DataError(
                 f"cannot be written ({error.strerror or error})",

@@ -77,10 +77,10 @@ class FileState:
         state: `right` by its numbers or its sha256; `readable` where nothing is known to compare
             it with; `incomplete` where recordings are missing; `wrong`; `missing`.
         detail: Why it is wrong.
-        right: How many recordings were compared and are right.
-        wrong: The recordings that are not, and why.
-        missing: The recordings that are not in it.
-        unknown: The recordings in it that nothing is known of.
+        right: How many files of recordings were compared and are right.
+        wrong: The files of recordings that are not, and why.
+        missing: The files of recordings that are not in it.
+        unknown: Those in it that nothing is known of.
     """
 
     file: SourceFile

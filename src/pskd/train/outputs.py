@@ -23,7 +23,7 @@ from pskd.models import Model, count_macs, count_parameters
 from pskd.models.student_folder import StudentConfig, save_student
 from pskd.recipe import Recipe, Stage
 from pskd.train.checkpoint import write_run_file
-from pskd.train.fit import predict
+from pskd.train.fit import predict, visible
 from pskd.train.prepare import Prepared
 
 FORMAT = 1
@@ -160,8 +160,7 @@ def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dic
     for side, clips in (("validation", data.validation), ("test", data.test)):
         if clips is None:
             continue
-        if "skeleton" in model.inputs:  # what it cannot see is not its error
-            clips = clips.select(clips.has_skeleton.nonzero().flatten().tolist())
+        clips = visible(model, clips)
         output = predict(model, clips)
         predicted = output.logits.argmax(1)
         for row in _rows(clips, side, predicted, output.logits.softmax(1)):

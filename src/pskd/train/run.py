@@ -16,13 +16,13 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
-from pskd.errors import CheckpointError, UsageError
+from pskd.errors import CheckpointError, DataError, UsageError
 from pskd.evaluate.report import write_report
 from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
 from pskd.train import outputs
 from pskd.train.checkpoint import write_run_file
-from pskd.train.fit import Progress, draw_seed, fit
+from pskd.train.fit import Progress, draw_seed, fit, visible
 from pskd.train.prepare import Prepared, Reading, prepare
 from pskd.train.state import load_finished, load_verified
 
@@ -76,7 +76,7 @@ def train(
     _check_devices(recipe)
     prepared = prepare(recipe, data_root, cache, reading)
     for stage in recipe.chain:  # a model that cannot run is known before any training
-        _check_model(stage, prepared.signal)
+        _check_model(stage, prepared)
     _claim(recipe, out)
     for stage in stages(recipe):  # and so is a checkpoint that cannot be trusted
         if checkpoint_path(out, stage).exists():
@@ -198,15 +198,26 @@ def _check_devices(recipe: Recipe) -> None:
             )
 
 
-def _check_model(stage: Stage, signal: Signal) -> None:
+def _check_model(stage: Stage, prepared: Prepared) -> None:
     try:
-        count_macs(build_model(stage, signal), signal)
+        model = build_model(stage, prepared.signal)
+        count_macs(model, prepared.signal)
     except RuntimeError as error:
         raise UsageError(
             f"the model does not run: {error}",
             where=f"chain.{stage.name}.model",
             remedy="Change its options",
         ) from error
+    for side, clips in (
+        ("training", prepared.train),
+        ("validation", prepared.validation),
+        ("test", prepared.test),
+    ):
+        if clips is not None and not len(visible(model, clips)):
+            raise DataError(
+                f"stage {stage.name!r} needs skeletons, and no {side} recording has one",
+                remedy="Take the stage out of the chain, or add recordings with a skeleton",
+            )
 
 
 def _train_stages(

@@ -101,9 +101,10 @@ def load_verified(
     found = meta.get("identity", {})
     if other := [key for key in identity if found.get(key) != identity[key]]:
         raise CheckpointError(
-            f"belongs to another {' and '.join(other)}",
+            f"was not trained with the same {' and '.join(other)}",
             where=path,
-            remedy="Choose another --out, or delete this folder to start over",
+            remedy="Use the data and the version of pskd that environment.json names, "
+            "or start over with another --out",
         )
     return tensors, meta
 

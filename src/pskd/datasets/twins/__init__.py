@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from pskd.datasets.twins import berkeley_mhad, folder, mmact, utd_mhad
 from pskd.datasets.twins.places import check
 from pskd.errors import DataError, UsageError, nearest
@@ -57,28 +59,36 @@ def simulate(
         raise UsageError(f"{name!r} has no twin", remedy=nearest(name, TWINS))
     check(folder, subjects=subjects, trials=trials)
     folder = folder.resolve()
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed
+    new, lock = (folder.with_name(f".{folder.name}.{part}") for part in ("new", "lock"))
     try:
-        new.mkdir(parents=True)
-        written = TWINS[name](
-            new,
-            subjects=subjects,
-            trials=trials,
-            classes=classes,
-            seed=seed,
-            traps=traps,
-            progress=progress,
-        )
-        if folder.exists():
-            folder.rmdir()
-        new.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed
+            try:
+                new.mkdir()
+                written = TWINS[name](
+                    new,
+                    subjects=subjects,
+                    trials=trials,
+                    classes=classes,
+                    seed=seed,
+                    traps=traps,
+                    progress=progress,
+                )
+                folder.mkdir(exist_ok=True)
+                for made in new.iterdir():  # the folder itself may be somebody's working directory
+                    made.rename(folder / made.name)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    except Timeout as error:
+        raise DataError(
+            "another process is writing it", where=folder, remedy="Wait for it"
+        ) from error
     except OSError as error:
         raise DataError(
             f"cannot be written ({error.strerror})",
             where=folder,
             remedy="Free some space, or name a folder that can be written",
         ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return written
