@@ -9,7 +9,7 @@ from pskd.data.audit.contents import dead_sensors, left_out, saturation, units
 from pskd.data.audit.copies import exact_copies, partial_copies
 from pskd.data.audit.findings import Audit, Finding
 from pskd.data.audit.giveaway import giveaways
-from pskd.data.audit.sides import balance, shared_fields, shared_takes
+from pskd.data.audit.sides import balance, shared_fields, shared_recordings, shared_takes
 from pskd.data.audit.signals import read_signals
 from pskd.data.protocols import Split
 from pskd.data.store import Store
@@ -30,6 +30,7 @@ def audit(store: Store, split: Split, classes: Sequence[str]) -> Audit:
     """
     infos, signals = store.info, read_signals(store)
     findings = chain(
+        shared_recordings(infos, split),
         shared_fields(infos, split),
         shared_takes(infos, split),
         exact_copies(infos, split, signals),

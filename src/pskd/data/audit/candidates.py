@@ -3,7 +3,7 @@
 Two descriptions of a recording, each a short vector whose scalar products cost little even for
 28,000 recordings against 7,000: its shape, stretched to a fixed number of points, which is what a
 copy keeps that was resampled or plays at another speed; and its amplitude spectrum on the clock,
-which a shift or a crop hardly changes.
+which a shift or a crop hardly changes. Thresholds are loose: `near` tells what is no copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BANDS = np.arange(0.4, 8.01, 0.25)  # Hz, edges
 _BLOCKS = 32  # of the first side; each gives its best
 _NEAREST = 4  # of these bests are looked at
 _LAG = 0.2  # of a clip, the largest shift
-_FFT = 512  # more than 5/4 + 1 + _LAG times the bins
+_FFT = 512  # more than 5/4 + 1 times the bins, so that nothing wraps round
 
 
 class Candidates:

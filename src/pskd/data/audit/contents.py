@@ -16,10 +16,10 @@ from pskd.data.store import RecordingInfo
 
 Infos = Sequence[RecordingInfo]
 
-_NORM = (0.8, 1.3)  # g, of most samples of any wearable; the ends of what one recording may have:
-_ODD = (0.4, 4.0)
+_NORM = (0.8, 1.3)  # g, the median of all samples
+_ODD = (0.4, 4.0)  # g, the mean of a recording; beyond, it is in another unit than the others
 _UNITS = {"m/s2": STANDARD_GRAVITY, "milli-g": 1000.0}
-_SPIKES = 10  # samples beyond the range of a sensor, which some files hold
+_SPIKES = 10  # samples; some files hold a few beyond the range of the sensor
 _SEVERAL = 5  # recordings; the highest peak of one may be flat by itself
 _MUCH = 0.01  # of the samples of a side
 

@@ -127,9 +127,12 @@ def _across(
         declared: list[tuple[int, int]] = []
         leaked: list[tuple[int, int]] = []
         for j in split.sides[second]:
-            for i in ours.get(digests[j], [])[:1]:
-                known = split.shares_takes and _one_take(infos, i, j)
-                (declared if known else leaked).append((i, j))
+            twins = ours.get(digests[j], [])
+            strange = [i for i in twins if not (split.shares_takes and _one_take(infos, i, j))]
+            if strange:
+                leaked.append((strange[0], j))
+            elif twins:
+                declared.append((twins[0], j))
         if leaked:
             differ = sum(infos[i].label != infos[j].label for i, j in leaked)
             yield finding(

@@ -19,7 +19,7 @@ from pskd.data.store import RecordingInfo
 
 Doubles = NDArray[np.float64]
 _PRIOR = 10.0  # recordings' worth of the common covariance in that of each class
-_FAR, _ERRORS = 0.1, 3.0  # of accuracy, standard errors above the majority class
+_FAR, _ERRORS = 0.1, 3.0  # above the majority class: accuracy, and standard errors of it
 
 
 def giveaways(infos: Sequence[RecordingInfo], split: Split, signals: Signals) -> Iterator[Finding]:
@@ -70,7 +70,8 @@ def discriminate(known: Doubles, labels: NDArray[np.int64], asked: Doubles) -> N
     Returns:
         Their classes [M].
     """
-    deviation = known.std(axis=0) + 1e-12
+    deviation = known.std(axis=0)
+    deviation[deviation == 0] = 1
     known, asked = ((x - known.mean(axis=0)) / deviation for x in (known, asked))
     classes, which, count = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.stack([known[which == c].mean(axis=0) for c in range(len(classes))])

@@ -26,10 +26,8 @@ Doubles = NDArray[np.float64]
 
 _SCREEN, _POINTS, _LONGEST = 48, 96, 512  # samples compared: at first, to fit, to judge
 _FAR = 0.06  # of the power of the movement; what differs by more at first is not looked at again
-_OVERLAP, _TURN, _GAIN = 0.75, 15.0, 1.3  # share of the shorter one, degrees, ratio
 _LEAST = 40  # samples in common that differ from the one before; fewer fit anything
-_STILL = 0.05  # g; what moves less has no shape to go by
-_WHITE = 7.0  # standard errors
+_WHITE = 7.0  # standard errors; an autocovariance farther from 0 is not that of noise
 _NOTHING = 0.01  # of the details; a discrepancy so small may have any colour
 
 
@@ -85,16 +83,12 @@ class Registered:
         slope: Change of the model from sample to sample of a.
         target: Recording b.
         weight: 1 where both have samples, else 0 [P, n, 1].
-        gain: Ratio of the amplitudes [P].
-        angle: Rotation between the axes, degrees [P].
     """
 
     model: Floats
     slope: Floats
     target: Floats
     weight: Floats
-    gain: Floats
-    angle: Floats
 
     @property
     def error(self) -> Floats:
@@ -163,10 +157,8 @@ def register(signals: Signals, pairs: Pairs, at: Indices) -> Registered:
     u[:, :, 2] *= sign[:, None]
     rotation = u @ vt
     gain = (s[:, 0] + s[:, 1] + sign * s[:, 2]) / power
-    cosine = (np.trace(rotation, axis1=1, axis2=2) - 1) / 2
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     by = gain[:, None, None] * rotation
-    return Registered(model @ by, slope @ by, target, weight, gain, angle)
+    return Registered(model @ by, slope @ by, target, weight)
 
 
 def _fit(signals: Signals, pairs: Pairs, points: int, steps: int) -> Pairs:
@@ -209,31 +201,12 @@ def _judge(signals: Signals, pairs: Pairs) -> Doubles:
     seen = register(signals, pairs, at)
     error = seen.error
     count = np.maximum(seen.weight.sum(axis=(1, 2)), 1)
-    movement = _sum(seen.target, seen.target) / count
     total = _sum(error, error) / count
-    both = _sum(seen.weight[:, 1:], seen.weight[:, :-1])
-    smooth = _sum(error[:, 1:], error[:, :-1]) / np.maximum(both, 1)
-    smooth = np.maximum(smooth, 0)
+    adjacent = np.maximum(_sum(seen.weight[:, 1:], seen.weight[:, :-1]), 1)
+    smooth = np.maximum(_sum(error[:, 1:], error[:, :-1]) / adjacent, 0)
     deviation = np.maximum(total - smooth, 0) / np.sqrt(3 * count)
     detail = np.minimum(signals.detail[pairs.a], signals.detail[pairs.b])
     discrepancy = np.sqrt(smooth + 2 * deviation) / np.maximum(detail, 1e-9)
     white = (smooth < _WHITE * deviation) | (discrepancy < _NOTHING)
     changes = (np.diff(seen.target, axis=1) != 0).any(axis=2).sum(axis=1)
-    overlap, shorter = _overlap(signals, pairs)
-    plausible = (
-        (overlap > _OVERLAP * shorter)
-        & (changes >= _LEAST)
-        & (movement > _STILL**2)
-        & (total < movement / 4)
-        & (np.abs(np.log(np.maximum(seen.gain, 1e-3))) < np.log(_GAIN))
-        & (seen.angle < _TURN)
-    )
-    return np.where(white & plausible, discrepancy, np.inf)
-
-
-def _overlap(signals: Signals, pairs: Pairs) -> tuple[Doubles, Doubles]:
-    """Return what two signals have in common, and the shorter one of them, in samples of a."""
-    last_a = signals.lengths[pairs.a] - 1
-    last_b = pairs.scale * (signals.lengths[pairs.b] - 1)
-    common = np.minimum(last_b + pairs.offset, last_a) - np.maximum(pairs.offset, 0)
-    return common, np.minimum(last_a, last_b)
+    return np.where(white & (changes >= _LEAST), discrepancy, np.inf)

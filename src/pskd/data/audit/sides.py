@@ -17,6 +17,17 @@ Infos = Sequence[RecordingInfo]
 _APART = {"cross_session": "session", "cross_scene": "scene", "cross_view": "view"}
 
 
+def shared_recordings(infos: Infos, split: Split) -> Iterator[Finding]:
+    """Tell which recordings are on two sides themselves."""
+    for first, second in SIDES:
+        both = sorted(set(split.sides[first]) & set(split.sides[second]))
+        if both:
+            sentence = (
+                f"{{n}} recordings are {WORDS[first]} and {WORDS[second]} recordings at once."
+            )
+            yield finding("leak", "recording", sentence, infos, [(i,) for i in both])
+
+
 def shared_fields(infos: Infos, split: Split) -> Iterator[Finding]:
     """Tell which subjects, sessions, scenes and views are on two sides."""
     for name in ("subject", "session", "scene", "view"):

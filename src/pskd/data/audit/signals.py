@@ -15,6 +15,7 @@ from pskd.data.store import Store
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
+_LARGEST = 1e6  # g; beyond it nothing is acceleration, and squares might become infinite
 _BLOCK = 500  # recordings worked on at once, so that memory stays bounded
 
 
@@ -82,7 +83,7 @@ def read_signals(store: Store) -> Signals:
     digests, skeletons = [], []
     for start, recording in zip(starts, store, strict=True):
         signal = recording.acceleration
-        samples[start : start + len(signal)] = signal
+        samples[start : start + len(signal)] = np.clip(signal, -_LARGEST, _LARGEST)
         digests.append(_digest(signal))
         skeletons.append(_skeleton_digest(recording))
     rates = np.array([info.rate for info in store.info])
