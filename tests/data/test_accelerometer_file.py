@@ -1,15 +1,18 @@
 """Reading a user's accelerometer recording."""
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pskd.data import accelerometer_file
 from pskd.data.accelerometer_file import read_accelerometer, read_csv
-from pskd.errors import DataError, UsageError
+from pskd.errors import DataError, PskdError, UsageError
 
 G = 9.80665
 
@@ -209,3 +212,25 @@ def test_bytes_are_read_as_the_file_is(record):
     by_path, by_bytes = read_csv(path), read_accelerometer(path.read_bytes(), Path("a.csv"))
     np.testing.assert_array_equal(by_path.acceleration, by_bytes.acceleration)
     assert by_bytes.path == Path("a.csv")
+
+
+CELLS = st.sampled_from(
+    ["0", "0.02", "1", "-9.81", "1e300", "1e19", "5e-324", "", "nan", "2026-11-22", "9999-12-31",
+     "0001-01-01T00:00:00+23:59", "1_0", '"', "x"]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["t,x,y,z", "x,y,z", "t_ns,x,y,z", "z,y,x,time", "x,y"]),
+    st.lists(st.lists(CELLS, max_size=5).map(",".join), max_size=6),
+    st.binary(max_size=40),
+    st.one_of(st.none(), st.floats()),
+    st.sampled_from(["g", "m/s2", "auto"]),
+)
+def test_whatever_a_file_holds(header: str, rows, noise: bytes, rate, unit) -> None:
+    text = "\n".join([header, *rows]).encode()
+    for data in (text, text + noise, noise):
+        with suppress(PskdError):
+            file = read_accelerometer(data, Path("a.csv"), rate, unit)
+            assert np.isfinite(file.acceleration).all() and (np.diff(file.times) > 0).all()

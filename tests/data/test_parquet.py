@@ -110,6 +110,7 @@ def test_damaged_files_are_read_or_refused(changes: list[tuple[int, int]]) -> No
         read_accelerometer(bytes(data), NAME)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, len(GOOD)))
 def test_torn_files_are_refused(noise: bytes, cut: int) -> None:
     for data in (noise, GOOD[:cut] + noise):

@@ -74,10 +74,21 @@ class Recording:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A trial that a reader left out, and why."""
+    """A trial that a reader left out, and why; both are plain text, whatever files are called."""
 
     id: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name, text in (("id", self.id), ("reason", self.reason)):
+            object.__setattr__(self, name, _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Write out what cannot be printed: names in archives may hold bytes that are no text."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _check(

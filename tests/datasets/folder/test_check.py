@@ -74,11 +74,10 @@ def test_every_trap_is_found(trapped: Report, trap: str) -> None:
 def test_only_the_trapped_cannot_be_used(trapped: Report) -> None:
     assert trapped.errors == 9 and trapped.usable == 33 - 9
     assert "'draw_circle_p4_2' is named twice" in found(trapped, "line 34").what
-    unnamed = found(
-        trapped, "does not name 2 files"
-    ).what  # one line names ../elsewhere.csv instead
+    # One line names ../elsewhere.csv in place of a file that is there.
+    unnamed = found(trapped, "does not name 2 files").what
     assert unnamed.endswith("forgotten.csv, accelerometer/wave_right_hand_p3_2.csv")
-    assert trapped.pair_to_draw == "wave_both_hands_p1_1"  # gravity taken out: like no skeleton
+    assert trapped.pair_to_draw == "wave_both_hands_p2_2"  # whose skeleton is late
 
 
 def test_all_that_is_wrong_in_one_recording_is_said(make: Any) -> None:
@@ -92,13 +91,21 @@ def test_all_that_is_wrong_in_one_recording_is_said(make: Any) -> None:
     assert places == [
         "dataset.yaml", "dataset.yaml", "accelerometer/one.csv, line 3", "skeleton/one.csv, line 1",
     ]  # fmt: skip
-    assert (report.usable, report.recordings) == (1, 2)
+    assert (report.usable, report.recordings, report.pair_to_draw) == (1, 2, None)
 
 
 def test_a_wrong_layout_is_said_once(make: Any) -> None:
     report = check(make({"layout.yaml": "joints: [a, b]\nparents: {}\ntorso: [a, b]\n"}))
     assert "2 joints have no parent" in found(report, "layout.yaml").what
     assert report.usable == 0 and report.alignment is None
+
+
+def test_an_unknown_layout(make: Any) -> None:
+    report = check(make({"layout.yaml": None, "dataset.yaml": "layout: kinekt_v1"}))
+    problem = found(report, "dataset.yaml: unknown layout 'kinekt_v1'")
+    assert "Did you mean 'kinect_v1'" in problem.remedy
+    report = check(make({"dataset.yaml": "layout: kinect_v1"}))
+    assert found(report, "names layout 'kinect_v1', and layout.yaml is there too")
 
 
 def test_without_a_manifest_there_is_nothing_to_check(make: Any) -> None:
@@ -109,15 +116,16 @@ def test_without_a_manifest_there_is_nothing_to_check(make: Any) -> None:
 def test_labels_people_and_sides(make: Any) -> None:
     lines = [
         "a,walk,p1,train", "b,walk,p2,train", "c,Walk,p1,train", "d,sit,p1,train",
-        "e,sit,p1,test",
+        "e,sit,p1,",
     ]  # fmt: skip
     rows = [f"{line},accelerometer/one.csv,{i / 2},{i / 2 + 0.5}," for i, line in enumerate(lines)]
     header = f"{MANIFEST},split,accelerometer,start,stop,skeleton"
     report = check(make({"manifest.csv": "\n".join([header, *rows])}))
-    assert "label 'Walk' has 1 recording of 1 people" in found(report, "'Walk' has").what
-    assert "label 'sit' has 2 recordings of 1 people" in found(report, "'sit' has").what
+    assert "label 'Walk' has 1 recording of 1 subject" in found(report, "'Walk' has").what
+    assert "label 'sit' has 2 recordings of 1 subject" in found(report, "'sit' has").what
     assert "'walk', 'Walk' differ in spelling only" in found(report, "spelling").what
     assert "subject p1" in found(report, "split is not the same").what
+    assert found(report, "1 recording without a split, others with: e")
     one = check(make({"manifest.csv": f"{MANIFEST}\none,walk,p1\ntwo,walk,p2\n"}))
     assert found(one, "all recordings have one label")
 
@@ -142,8 +150,8 @@ def test_durations_that_do_not_fit(make: Any) -> None:
     long = make.csv("t,x,y,z", np.arange(5000) / 50, make.signal(1, seconds=100))
     report = check(make({"accelerometer/one.csv": long, "dataset.yaml": ""}))
     assert "start and stop" in found(report, "recording 'one' lasts 100 s").remedy
-    slow = [p.remedy for p in report.problems if "skeleton/one.csv" in p.where]
-    assert "Less than 8 show no quick movement" in slow[0] and "of the same trial" in slow[1]
+    slow = {p.remedy for p in report.problems if "0.6 frames a second" in p.what}
+    assert {"Check that both are of the same trial, and whole"} < slow and len(slow) == 2
 
 
 def test_axes_that_are_dead_and_large_norms(make: Any) -> None:

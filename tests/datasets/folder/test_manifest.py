@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pskd.datasets.folder.line import COLUMNS, SIDES
@@ -38,6 +38,7 @@ def parse(text: str | bytes, **settings: Any) -> list[Row | BadRow]:
         ('recording,label,subject\n"x,walk,p1\n', r"line 2: is no CSV \(unexpected end"),
         ('recording,label,subject\n"x"y,walk,p1\n', r"line 2: is no CSV"),
         ("recording,label,subject\n" + "x" * (MAX_LINE + 1), r"is no CSV \(line longer than 65536"),
+        ("recording" + ",x" * 200, "line 1: 201 columns. Leave 200 at most"),
         ("," * 1_000_000, r"is no CSV \(line longer than"),
         ('recording,label,subject\n"' + "x\n" * 100_000, r"is no CSV \(field larger than"),
     ],
@@ -145,6 +146,7 @@ LINES = st.lists(CELLS, max_size=17).map(",".join)
 HEADERS = st.one_of(st.just(HEADER), st.lists(st.sampled_from(COLUMNS)).map(",".join), LINES)
 
 
+@settings(deadline=None)
 @given(HEADERS, st.lists(LINES, max_size=6), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_whatever_a_manifest_says(header: str, lines: list[str], end: str) -> None:
     try:
@@ -157,6 +159,7 @@ def test_whatever_a_manifest_says(header: str, lines: list[str], end: str) -> No
     assert all(row.errors for row in rows if isinstance(row, BadRow))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_bytes_a_manifest_holds(data: bytes) -> None:
     for content in (data, HEADER.encode() + b"\n" + data):

@@ -280,7 +280,9 @@ def test_uneven_frames_are_spaced_evenly(make: Any) -> None:
     joints[:, 2] = times[:, None]  # so that a place says its time
     root = make({"skeleton/one.csv": make.csv(f"t,{make.header}", times, joints)})
     recordings, _ = make.read(root)
-    even = np.linspace(times[0], times[-1], 60)
+    got = recordings["one"].skeleton
+    even = np.linspace(times[0], times[-1], len(got))
+    assert 60 <= len(got) <= 120
     np.testing.assert_allclose(recordings["one"].skeleton[:, 2, 0], even, atol=1e-5)
 
 
@@ -355,19 +357,25 @@ LINE = (
         (",,-1,2", "begins at -1 and ends at 2 s, but accelerometer/one.csv spans 0 to 2.98 s"),
         (",,1,9", "begins at 1 and ends at 9 s"),
         (",,1,1.01", "lasts 0.01 s, which are 1 samples at 50 Hz"),
-        ("clock,1,,", "10 s"),
         ("clock,150,,", "do not share 0.5 s"),
     ],
 )
 def test_cuts_that_cannot_be_made(make: Any, line: str, reason: str) -> None:
-    files = {"manifest.csv": LINE.format(line)}
-    if line.startswith("clock,1,"):  # the skeleton has no frames for 10 s
-        times = np.arange(60) / 20 + 10.0 * (np.arange(60) > 30)
-        files["skeleton/one.csv"] = make.csv(f"t,{make.header}", times, make.joints(1))
-        reason = "skeleton/one.csv: has no frames for"
-    recordings, set_aside = make.read(make(files))
+    recordings, set_aside = make.read(make({"manifest.csv": LINE.format(line)}))
     assert list(recordings) == ["two"]
     assert reason in set_aside["one"]
+
+
+@pytest.mark.parametrize("alignment", ["clock", "stretch"])
+def test_long_gaps_between_frames(make: Any, alignment: str) -> None:
+    times = np.arange(60) / 20
+    times[30:] += 1.2
+    files = {
+        "manifest.csv": LINE.format(f"{alignment},,,"),
+        "skeleton/one.csv": make.csv(f"t,{make.header}", times, make.joints(1)),
+    }
+    _, set_aside = make.read(make(files))
+    assert "skeleton/one.csv: has no frames for 1.25 s after 1.45 s" in set_aside["one"]
 
 
 def test_long_gaps_are_not_invented(make: Any) -> None:
@@ -385,6 +393,18 @@ def test_joints_unseen_for_long_set_the_recording_aside(make: Any) -> None:
     joints[20:32, 2] = np.nan  # 0.6 s of 3
     _, set_aside = make.read(make({"skeleton/one.csv": make.csv(make.header, joints)}))
     assert "skeleton/one.csv: joint 'hand' is not seen for 0.60 s" in set_aside["one"]
+
+
+def test_on_a_clock_joints_may_be_unseen_outside_the_cut(make: Any) -> None:
+    joints = np.concatenate([make.joints(1)] * 3)
+    joints[100:] = np.nan
+    skeleton = make.csv(f"t,{make.header}", np.arange(180) / 20, joints)
+    manifest = f"{MANIFEST},alignment,stop\none,walk,p1,clock,2\ntwo,sit,p2,,\n"
+    recordings, set_aside = make.read(
+        make({"skeleton/one.csv": skeleton, "manifest.csv": manifest})
+    )
+    assert not set_aside
+    np.testing.assert_allclose(recordings["one"].skeleton, joints[:41], atol=1e-5)
 
 
 def test_other_cuts_with_one_whole_skeleton_are_set_aside(make: Any) -> None:

@@ -52,9 +52,9 @@ def of_rows(
     for label in classes:
         there = by_label[label]
         if len(there) < 2 or len({row.subject for row in there}) < 2:
-            people = len({row.subject for row in there})
+            people = _count(len({row.subject for row in there}), "subject")
             yield _warning(
-                f"label {label!r} has {_count(len(there), 'recording')} of {people} people",
+                f"label {label!r} has {_count(len(there), 'recording')} of {people}",
                 "A model is tested on people it has not seen: record each action with several",
             )
     if len(by_label) < 2:
@@ -76,6 +76,12 @@ def of_rows(
         yield _warning(
             f"split is not the same for all recordings of subject {_listed(both)}",
             "Put each person on one side, or the test says nothing of new people",
+        )
+    without = [row.recording for row in rows if not row.side]
+    if 0 < len(without) < len(rows):
+        yield _warning(
+            f"{_count(len(without), 'recording')} without a split, others with: {_listed(without)}",
+            "Give each a split, or none",
         )
     used = {MANIFEST}.union(*(line.files for line in lines))
     idle = [name for name in names if name not in used and name.lower().endswith(_DATA)]

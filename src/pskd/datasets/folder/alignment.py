@@ -61,7 +61,7 @@ class PairScore:
         others: The same with skeletons of other recordings, sorted.
         beaten: Share of the others that are less alike.
         beaten_in_class: The same among others of its class; None where there are none.
-        joint: Index of the best joint.
+        joint: Index of the best joint, at the lag where that is clearly better.
         lag: Seconds that the skeleton is late where both are most alike, up to 1 s.
         gain: How much more alike they are at that lag, as Fisher's z.
         backwards: How much more alike it is to the skeleton run backwards, as Fisher's z.
@@ -150,19 +150,19 @@ def score_pair(
     found = alikeness(own.sensor, np.concatenate(many, axis=1), near).max(axis=0)
     found = found.reshape(len(many), -1).max(axis=1)
     others, in_class = found[: len(rest)], found[len(rest) :]
-    here = alikeness(own.sensor, own.joints, near)
     far = min(FAR, size // 3)
-    wide = alikeness(own.sensor, own.joints, range(-far, far + 1)).max(axis=1)
-    best = float(here.max())
+    wide = alikeness(own.sensor, own.joints, range(-far, far + 1))
+    here = wide[far - NEAR : far + NEAR + 1]
+    best, gain = float(here.max()), float(wide.max() - here.max())
     return PairScore(
         recording=names[index],
         correlation=float(np.tanh(best)),
         others=tuple(np.sort(np.tanh(others)).tolist()),
         beaten=float((best > others).mean()),
         beaten_in_class=float((best > in_class).mean()) if alike else None,
-        joint=int(here.max(axis=0).argmax()),
-        lag=float((wide.argmax() - far) / RATE),
-        gain=float(wide.max()) - best,
+        joint=int((wide if gain > GAIN else here).max(axis=0).argmax()),
+        lag=float((wide.max(axis=1).argmax() - far) / RATE),
+        gain=gain,
         backwards=float(alikeness(own.sensor, own.joints[::-1], near).max()) - best,
     )
 
@@ -170,17 +170,33 @@ def score_pair(
 def alikeness(sensor: Array, joints: Array, lags: range) -> NDArray[np.float64]:
     """Mean over both signals of Fisher's z of their correlation: [lags, K] of [n, 2], [n, K, 2].
 
-    At a positive lag the joints come later.
+    At a positive lag the joints come later; what then has no partner is left out.
     """
-    size, rows = len(sensor), []
-    for lag in lags:
-        a = sensor[max(0, -lag) : size - max(0, lag)]
-        b = joints[max(0, lag) : size - max(0, -lag)]
-        a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-        power = (a * a).sum(axis=0) * (b * b).sum(axis=0)
-        r = np.einsum("nf,nkf->kf", a, b) / np.sqrt(power + 1e-12)
-        rows.append(np.arctanh(np.clip(r, -0.99, 0.99)).mean(axis=1))
-    return np.array(rows, np.float64)
+    size = len(sensor)
+    place = np.arange(size) - np.array(lags)[:, None]
+    shared = ((place >= 0) & (place < size)).astype(np.float32)
+    count = shared.sum(axis=1, keepdims=True)
+    total: NDArray[np.float64] = np.zeros((len(lags), joints.shape[1]))
+    for a, b in zip(sensor.T, np.moveaxis(joints, 2, 0), strict=True):
+        moved = shared * a[place % size]
+        moved = shared * (moved - moved.sum(axis=1, keepdims=True) / count)
+        b = np.ascontiguousarray(b - b.mean(axis=0))
+        power = _sums(shared, b * b) - _sums(shared, b) ** 2 / count
+        power = np.maximum(power, 0) * (moved**2).sum(axis=1, keepdims=True)
+        r = _sums(moved, b) / np.sqrt(power + 1e-12)
+        total += np.arctanh(np.clip(r, -0.99, 0.99))
+    total /= sensor.shape[1]
+    return total
+
+
+def _sums(weights: Array, values: Array) -> Array:
+    """Sums [lags, K] of values [n, K] by weights [lags, n].
+
+    The matrix product of so small matrices waits for its threads far longer than it computes, on a
+    machine that is busy.
+    """
+    sums: Array = np.einsum("ln,nk->lk", weights, values)
+    return sums
 
 
 def _smooth(x: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:

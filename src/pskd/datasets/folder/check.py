@@ -14,8 +14,9 @@ from pskd.datasets.folder.alignment import make_trace, score_pairs
 from pskd.datasets.folder.pair import make_recording
 from pskd.datasets.folder.report import Problem, Report
 from pskd.datasets.folder.row import BadRow, Row
+from pskd.datasets.folder.settings import SETTINGS
 from pskd.datasets.folder.skeleton import SkeletonFile
-from pskd.datasets.folder.source import LAYOUT, SETTINGS, Source
+from pskd.datasets.folder.source import LAYOUT, Source
 from pskd.datasets.folder.verdict import Alignment, judge
 from pskd.errors import PskdError
 
@@ -41,6 +42,7 @@ class _Check:
     def __init__(self, source: Source, progress: Callable[[int, int], None]) -> None:
         self.source, self.progress = source, progress
         self.problems: list[Problem] = []
+        self.said: set[Problem] = set()
         self.total = 2 * len(source.rows)
         for error in source.problems:
             self.refuse(error, SETTINGS)
@@ -154,9 +156,14 @@ class _Check:
 
     def refuse(self, error: PskdError, where: str) -> None:
         place = str(where if error.where is None else error.where)
-        problem = Problem("error", place, error.what, error.remedy or "Mend it or leave it out")
-        if problem not in self.problems:  # one file may serve several recordings
-            self.problems.append(problem)
+        self.say(Problem("error", place, error.what, error.remedy or "Mend it or leave it out"))
 
     def warn(self, found: Iterable[symptoms.Symptom]) -> None:
-        self.problems += [Problem("warning", *symptom) for symptom in found]
+        for symptom in found:
+            self.say(Problem("warning", *symptom))
+
+    def say(self, problem: Problem) -> None:
+        """Note a problem once, though one file may serve several recordings."""
+        if problem not in self.said:
+            self.said.add(problem)
+            self.problems.append(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TypeVar, cast
 
@@ -29,6 +30,7 @@ SIDES = ("train", "validation", "test")
 MAX_CELL = 1000
 _LATEST = 1e10  # seconds: beyond any clock
 _SIGNALS = {"accelerometer": (".csv", ".parquet"), "skeleton": (".csv", ".npy", ".bvh")}
+_nearest = lru_cache(nearest)  # where one label is misspelt, many lines have it
 _T = TypeVar("_T")
 
 
@@ -87,7 +89,7 @@ class Line:
         if self.settings.classes and label and label not in self.settings.classes:
             self._refuse(
                 f"label {label!r} is none of the classes of dataset.yaml",
-                nearest(label, self.settings.classes)[:500],
+                _nearest(label, self.settings.classes)[:500],
             )
         trials[subject, label] += 1
         start, stop = (self._parsed(name, _moment) for name in ("start", "stop"))

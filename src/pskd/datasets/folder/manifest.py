@@ -14,7 +14,7 @@ from pskd.datasets.folder.settings import Settings
 from pskd.errors import DataError
 
 MAX_BYTES = 64 << 20
-MAX_LINE = 65_536
+MAX_LINE, MAX_COLUMNS = 65_536, 200
 
 
 def read_manifest(data: bytes, names: Collection[str], settings: Settings) -> list[Row | BadRow]:
@@ -106,6 +106,8 @@ def _check_header(header: Sequence[str]) -> None:
 
     if not header:
         raise DataError("is empty", where=MANIFEST, remedy=f"Begin with {','.join(REQUIRED)}")
+    if len(header) > MAX_COLUMNS:
+        raise refused(f"{len(header)} columns", f"Leave {MAX_COLUMNS} at most")
     for name in REQUIRED:
         if name not in header:
             raise refused(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +55,15 @@ def make_recording(
     begin, end = _cut(row, sensor)
     joints = None
     if skeleton is not None:
-        frames = skeleton.rate or len(skeleton.joints) / (end - begin)
-        filled = fill_holes(skeleton.joints, frames, layout, str(row.skeleton))
-        skeleton = replace(skeleton, joints=filled)
         if row.alignment == "clock":
-            begin, end, joints = _on_clock(row, skeleton, begin, end)
-        else:
-            joints = _evenly(skeleton)
+            begin, end, skeleton = _on_clock(row, skeleton, begin, end)
+        frames = skeleton.rate or len(skeleton.joints) / (end - begin)
+        joints = fill_holes(skeleton.joints, frames, layout, str(row.skeleton))
+        if (times := skeleton.times) is not None:
+            span = (begin, end) if row.alignment == "clock" else (float(times[0]), float(times[-1]))
+            _check_gaps(times, *span, "frames", str(row.skeleton))
+            count = min(round((span[1] - span[0]) * frames) + 1, 2 * len(times))
+            joints = interpolate(joints, times, np.linspace(*span, count))
     samples = math.floor((end - begin) * rate + 1e-6) + 1
     if not 2 <= samples <= MOST_SAMPLES:
         raise DataError(
@@ -104,22 +105,14 @@ def _cut(row: Row, sensor: AccelerometerFile) -> tuple[float, float]:
             remedy="Give start and stop in the file's own time",
         )
     begin, end = max(begin, first), min(end, last)
-    inside = sensor.times[(sensor.times > begin) & (sensor.times < end)]
-    steps = np.diff([begin, *inside, end])
-    if steps.max() > LONGEST_GAP:
-        at = float(np.array([begin, *inside])[steps.argmax()])
-        raise DataError(
-            f"has no samples for {steps.max():.3g} s after {at:.10g} s",
-            where=row.accelerometer,
-            remedy="Cut the recording before or after the gap with start and stop",
-        )
+    _check_gaps(sensor.times, begin, end, "samples", row.accelerometer)
     return begin, end
 
 
 def _on_clock(
     row: Row, skeleton: SkeletonFile, begin: float, end: float
-) -> tuple[float, float, NDArray[np.float32]]:
-    """Cut both to the time that they share; frames are spaced evenly over it."""
+) -> tuple[float, float, SkeletonFile]:
+    """The time that both share, and the skeleton around it, with times."""
     if skeleton.rate is None:
         raise DataError(
             "has no time stamps and no rate, and its alignment is clock",
@@ -137,22 +130,18 @@ def _on_clock(
             where=row.where,
             remedy="Give both the same clock, or alignment: stretch where they span the same trial",
         )
-    inside = times[(times > low) & (times < high)]
-    steps = np.diff([low, *inside, high])
+    near = (times >= low - _AROUND) & (times <= high + _AROUND)
+    return low, high, SkeletonFile(times[near], skeleton.joints[near], skeleton.rate)
+
+
+def _check_gaps(
+    times: NDArray[np.float64], begin: float, end: float, things: str, name: str
+) -> None:
+    inside = np.array([begin, *times[(times > begin) & (times < end)], end])
+    steps = np.diff(inside)
     if steps.max() > LONGEST_GAP:
         raise DataError(
-            f"has no frames for {steps.max():.3g} s",
-            where=row.skeleton,
+            f"has no {things} for {steps.max():.3g} s after {inside[steps.argmax()]:.10g} s",
+            where=name,
             remedy="Cut the recording before or after the gap with start and stop",
         )
-    frames = min(round((high - low) * skeleton.rate) + 1, 2 * len(times))
-    at = np.linspace(low, high, frames)
-    return low, high, interpolate(skeleton.joints, times, at)
-
-
-def _evenly(skeleton: SkeletonFile) -> NDArray[np.float32]:
-    """Frames spaced evenly over the time of the file."""
-    times = skeleton.times
-    if times is None:
-        return skeleton.joints
-    return interpolate(skeleton.joints, times, np.linspace(times[0], times[-1], len(times)))

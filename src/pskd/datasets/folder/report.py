@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
+from pskd.datasets.folder.settings import SETTINGS
 from pskd.datasets.folder.verdict import Alignment
 
 
@@ -61,8 +62,11 @@ class Report:
 
     @property
     def pair_to_draw(self) -> str | None:
-        """The pair that is most worth a look: the most doubtful, else one in the middle."""
-        if self.alignment is None:
+        """The pair that is most worth a look: the most doubtful, else one in the middle.
+
+        None where there is no pair, or where the dataset cannot be opened for its settings.
+        """
+        if self.alignment is None or any(p.where.startswith(SETTINGS) for p in self.problems):
             return None
         scores = sorted(self.alignment.scores, key=lambda score: score.beaten)
         doubtful = scores[0].doubtful and self.alignment.kind == "aligned"

@@ -12,6 +12,7 @@ import yaml
 from pskd.data.accelerometer_file import RATES, Unit
 from pskd.errors import DataError, PskdError, nearest
 
+SETTINGS = "dataset.yaml"
 MAX_YAML = 64 << 10
 ALIGNMENTS = ("stretch", "clock", "none")
 FRAME_RATES = (1.0, 1000.0)

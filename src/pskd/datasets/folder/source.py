@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,17 @@ import numpy as np
 from pskd.data.accelerometer_file import MAX_BYTES, AccelerometerFile, read_accelerometer
 from pskd.data.archive import Archive, open_archive
 from pskd.data.bvh import Bvh
-from pskd.data.skeleton import KINECT_V1, SkeletonLayout, layout
+from pskd.data.skeleton import KINECT_V1, LAYOUTS, SkeletonLayout
 from pskd.datasets.folder import skeleton
 from pskd.datasets.folder.layout import guess_layout, read_layout
 from pskd.datasets.folder.manifest import MAX_BYTES as MAX_MANIFEST
 from pskd.datasets.folder.manifest import read_manifest
 from pskd.datasets.folder.row import MANIFEST, BadRow, Row
-from pskd.datasets.folder.settings import MAX_YAML, Settings, read_settings
+from pskd.datasets.folder.settings import MAX_YAML, SETTINGS, Settings, read_settings
 from pskd.datasets.folder.skeleton import SkeletonFile, parse_bvh, read_skeleton
-from pskd.errors import DataError, PskdError
+from pskd.errors import DataError, PskdError, nearest
 
-SETTINGS, LAYOUT = "dataset.yaml", "layout.yaml"
+LAYOUT = "layout.yaml"
 _PROBES, _HEAD = 25, 256 << 10  # files whose beginnings give the usual rate, and bytes of each
 
 
@@ -48,14 +48,14 @@ class Source:
         if root is None or not root.exists():
             raise _missing("no such folder" if root else "no data folder was named", root)
         self.archive: Archive = open_archive(root)
-        manifests = [n for n in self.archive.names if PurePosixPath(n).name == MANIFEST]
-        top = [n for n in manifests if n.count("/") == min(m.count("/") for m in manifests)]
-        if len(top) != 1 or (root.is_dir() and top != [MANIFEST]):
+        every = self.archive.names
+        found = [MANIFEST] if MANIFEST in every else []
+        if not found and not root.is_dir():
+            found = [n for n in every if n.count("/") == 1 and n.endswith(f"/{MANIFEST}")]
+        if len(found) != 1:
             raise _missing(f"no {MANIFEST} is in it", root)
-        self._prefix = top[0].removesuffix(MANIFEST)
-        self.names = [
-            n.removeprefix(self._prefix) for n in self.archive.names if n.startswith(self._prefix)
-        ]
+        self._prefix = found[0].removesuffix(MANIFEST)
+        self.names = [n.removeprefix(self._prefix) for n in every if n.startswith(self._prefix)]
         self.problems: list[PskdError] = []
         self.settings = Settings()
         if SETTINGS in self.names:
@@ -82,7 +82,7 @@ class Source:
         """Layout of the skeletons, by name, by the folder's own file, or by its BVH files.
 
         Raises:
-            PskdError: There are skeletons and no layout, or it is wrong.
+            DataError: There are skeletons and no layout, or it is wrong.
         """
         named = self.settings.layout
         if named and LAYOUT in self.names:
@@ -91,8 +91,12 @@ class Source:
                 where=SETTINGS,
                 remedy="Leave one of them out",
             )
+        if named and named not in LAYOUTS:
+            raise DataError(
+                f"unknown layout {named!r}", where=SETTINGS, remedy=nearest(named, LAYOUTS)
+            )
         if named:
-            return layout(named)
+            return LAYOUTS[named]
         if LAYOUT in self.names:
             return read_layout(self.read(LAYOUT, MAX_YAML), LAYOUT, self._first_bvh())
         files = [row.skeleton for row in self.good_rows if row.skeleton]
@@ -144,13 +148,15 @@ class Source:
             PskdError: None of them can be read.
         """
         rows = self.good_rows
+        if not rows:
+            raise DataError(
+                "names no recording that can be used",
+                where=MANIFEST,
+                remedy=f"`pskd data check {self.archive.path}` lists what is wrong",
+            )
         rates: list[float] = []
-        fault: PskdError = DataError(
-            "names no recording that can be used",
-            where=MANIFEST,
-            remedy=f"`pskd data check {self.archive.path}` lists what is wrong",
-        )
-        for row in rows[:: -(-len(rows) // _PROBES) or 1]:
+        faults: list[PskdError] = []
+        for row in rows[:: -(-len(rows) // _PROBES)]:
             try:
                 data = self.read(row.accelerometer, MAX_BYTES)
                 if not row.accelerometer.lower().endswith(".parquet") and len(data) > _HEAD:
@@ -158,9 +164,9 @@ class Source:
                 name = Path(row.accelerometer)
                 rates.append(read_accelerometer(data, name, row.rate, row.unit).rate)
             except PskdError as error:
-                fault = error
+                faults.append(error)
         if not rates:
-            raise fault
+            raise faults[0]
         usual = float(np.median(rates))
         return float(round(usual)) if usual >= 10 else round(usual, 1)
 
