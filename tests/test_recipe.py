@@ -68,6 +68,9 @@ def test_overrides_reach_stages_by_name_and_new_keys() -> None:
         ("chain.studnt.fit.epochs=3", ["'studnt'", "student"]),
         ("chain.student.fit.epoch=3", ["chain.student.fit.epoch", "'epochs'"]),
         ("sed=3", ["'sed'", "'seed'"]),
+        ("Seed=3", ["'Seed'", "'seed'"]),
+        ("chain.student.distill.logits={Strt: 1}", ["logits.Strt", "'start'"]),
+        ("seed=2026-99-99", ["seed", "not YAML"]),
         ("chain.student.distill.selection=asc", ["selection", "'acs'"]),
         ("chain.student.fit.epochs=0", ["epochs", "not 0"]),
         ("chain.student.distill.logits={strt: 1}", ["logits.strt", "'start'"]),
@@ -104,7 +107,10 @@ def test_a_folder_and_a_binary_file_are_no_recipes(tmp_path: Path) -> None:
             load_recipe(path)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "!!python/object:os.system {}\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["- a\n- b\n", "a: [1\n", "!!python/object:os.system {}\n", "a: 2026-99-99\n", 600 * "["],
+)
 def test_a_file_that_is_no_recipe(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)

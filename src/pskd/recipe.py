@@ -8,7 +8,6 @@ file, the key and the nearest right one.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -273,7 +272,7 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         where, text = str(name), (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date, or lists in lists
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise UsageError(
@@ -312,8 +311,8 @@ def _override(tree: dict[str, Any], override: str) -> None:
         node = _step(node, key, path)
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"the value of {path} is not YAML: {text!r}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UsageError(f"the value of {path} is not YAML: {text[:100]!r}") from None
     if isinstance(node, list):
         _step(node, last, path)
         node[_position(node, last)] = value
@@ -346,11 +345,16 @@ def _position(items: list[Any], key: str) -> Any:
 def _explain(error: ValidationError, tree: Mapping[str, Any], where: str) -> UsageError:
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    # Where a value may be one of several types, the place also names the type that was tried.
-    parts = [p for p in first["loc"] if isinstance(p, int) or re.fullmatch(r"[a-z_0-9]+", p)]
-    while parts and not _holds_path(tree, parts) and first["type"] != "missing":
-        parts.pop()
     node: Any = tree
+    parts: list[Any] = []
+    for part in first["loc"]:
+        # Where a value may be one of several types, the place also names the type that was tried.
+        if _holds(node, part):
+            node = node[part]
+            parts.append(part)
+    if first["type"] == "missing":
+        parts.append(first["loc"][-1])
+    node = tree
     shown = []
     for part in parts:
         node = node[part] if _holds(node, part) else None
@@ -380,14 +384,6 @@ def _explain(error: ValidationError, tree: Mapping[str, Any], where: str) -> Usa
 
 def _split_words(expected: str) -> list[str]:
     return expected.replace(" or ", ", ").split(", ")
-
-
-def _holds_path(node: Any, parts: list[Any]) -> bool:
-    for part in parts:
-        if not _holds(node, part):
-            return False
-        node = node[part]
-    return True
 
 
 def _holds(node: Any, part: Any) -> bool:

@@ -98,6 +98,7 @@ def test_a_fused_model_uses_both_modalities() -> None:
         ("temporal_cnn", {"width": [8]}, "'widths'"),
         ("temporal_cnn", {"widths": [8, 8], "strides": [1]}, "temporal_cnn"),
         ("temporal_cnn", {"widths": [-8], "strides": [1]}, "temporal_cnn"),
+        ("temporal_cnn", {"widths": [], "strides": []}, "temporal_cnn"),
         ("skeleton_gcn", {"graph": [[8]]}, "skeleton_gcn"),
     ],
 )

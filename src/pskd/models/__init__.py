@@ -34,7 +34,7 @@ def build(name: str, signal: Signal, **options: object) -> Model:
             )
     try:
         return MODELS[name](signal, **options)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UsageError(f"model {name!r} cannot be built with {options}: {error}") from error
 
 

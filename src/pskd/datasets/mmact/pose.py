@@ -62,10 +62,10 @@ def read_coco(data: bytes) -> Array:
     poses = np.zeros((max(places) + 1, 2, 17, 3))
     if people:
         try:
-            values = np.asarray(people)
-        except ValueError:
+            values = np.asarray(people, np.float64)  # else a text among them makes a huge array
+        except (ValueError, TypeError, OverflowError):
             values = np.empty(0)
-        if values.dtype.kind not in "if" or values.shape[1:] not in ((51,), (17, 3)):
+        if values.shape[1:] not in ((51,), (17, 3)):
             raise ValueError("a person is not 17 joints of three numbers")
         poses[tuple(np.transpose(where))] = _in_picture(values.reshape(-1, 17, 3))
     return poses
