@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pskd.recipe import Recipe, load_recipe
 from pskd.train.run import train
@@ -24,6 +25,10 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+settings.register_profile("pskd", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("pskd")
 
 
 @pytest.fixture(scope="session", autouse=True)

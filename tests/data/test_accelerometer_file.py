@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pskd.data import accelerometer_file
@@ -220,7 +220,6 @@ CELLS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["t,x,y,z", "x,y,z", "t_ns,x,y,z", "z,y,x,time", "x,y"]),
     st.lists(st.lists(CELLS, max_size=5).map(",".join), max_size=6),

@@ -100,7 +100,7 @@ def test_without_pyarrow_it_says_how_to_install_it(monkeypatch: Any) -> None:
 GOOD = packed(still(), compression="snappy")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=8))
 def test_damaged_files_are_read_or_refused(changes: list[tuple[int, int]]) -> None:
     data = bytearray(GOOD)
@@ -110,7 +110,6 @@ def test_damaged_files_are_read_or_refused(changes: list[tuple[int, int]]) -> No
         read_accelerometer(bytes(data), NAME)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, len(GOOD)))
 def test_torn_files_are_refused(noise: bytes, cut: int) -> None:
     for data in (noise, GOOD[:cut] + noise):

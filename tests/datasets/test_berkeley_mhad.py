@@ -355,7 +355,7 @@ def test_a_bad_accelerometer_file_is_set_aside_by_name(
 ROWS = table(samples(1.0)).decode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     at=st.integers(0, len(ROWS)),
     length=st.integers(0, 60),
@@ -503,7 +503,7 @@ def test_bad_motion_capture_is_set_aside_by_name(
 FEW = markers(0.3, hertz=20.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     at=st.integers(0, len(FEW)),
     length=st.integers(0, 40),

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pskd.datasets.folder.line import COLUMNS, SIDES
@@ -146,7 +146,6 @@ LINES = st.lists(CELLS, max_size=17).map(",".join)
 HEADERS = st.one_of(st.just(HEADER), st.lists(st.sampled_from(COLUMNS)).map(",".join), LINES)
 
 
-@settings(deadline=None)
 @given(HEADERS, st.lists(LINES, max_size=6), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_whatever_a_manifest_says(header: str, lines: list[str], end: str) -> None:
     try:
@@ -159,7 +158,6 @@ def test_whatever_a_manifest_says(header: str, lines: list[str], end: str) -> No
     assert all(row.errors for row in rows if isinstance(row, BadRow))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_bytes_a_manifest_holds(data: bytes) -> None:
     for content in (data, HEADER.encode() + b"\n" + data):

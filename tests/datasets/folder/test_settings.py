@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pskd.datasets.folder.layout import KEYS, read_layout
@@ -126,7 +126,6 @@ TREES: Any = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)),
     st.dictionaries(st.sampled_from([*KEYS, "rate", "classes", "unit"]), TREES),

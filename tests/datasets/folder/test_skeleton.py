@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pskd.data.skeleton import SkeletonLayout
@@ -127,7 +127,6 @@ def test_empty_cells_and_nan_are_unseen() -> None:
 GOOD = saved(np.ones((3, 2, 3), np.float32))
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=150),
@@ -143,7 +142,6 @@ def test_whatever_an_npy_file_holds(data: bytes) -> None:
         assert file.joints.shape[1:] == (2, 3) and file.joints.dtype == np.float32
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["0", "1e9", "", "nan", "-1", "x", '"']), max_size=8)),
     st.sampled_from([HEADER, f"t,{HEADER}", "t_ms," + HEADER, "t"]),
