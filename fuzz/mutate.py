@@ -160,11 +160,16 @@ def _column(random: Random, data: bytearray) -> bytes:
     return b"\n".join(bytes([separator]).join(cells) for cells in lines)
 
 
-def _deep(random: Random, data: bytearray) -> bytes:
+def _deep(random: Random, data: bytearray, most: int = 100_000) -> bytes:
     """Put one thing a hundred thousand times."""
-    token = random.choice(DEEP).encode() * random.choice((100, 1000, 10_000, 100_000))
+    token = random.choice(DEEP).encode() * min(most, random.choice((100, 1000, 10_000, 100_000)))
     at = random.choice((0, random.randint(0, len(data)), len(data)))
     return bytes(data[:at] + token + data[at:])
+
+
+def _less_deep(random: Random, data: bytearray) -> bytes:
+    """Put one thing a thousand times: PyYAML takes seconds to refuse more brackets."""
+    return _deep(random, data, 1000)
 
 
 def _other_coding(random: Random, data: bytearray) -> bytes:
@@ -299,10 +304,12 @@ def _npy_header(random: Random, data: bytearray) -> bytes:
 
 
 _BLIND = [_flip, _byte, _truncate, _cut, _repeat, _insert]
+_TEXT = [*_BLIND, _number, _number, _number_everywhere, _lines, _column, _other_coding]
 
 DAMAGES: dict[str, list[Damage]] = {
     "bytes": [*_BLIND, _integer, _integer],
-    "text": [*_BLIND, _number, _number, _number_everywhere, _lines, _column, _deep, _other_coding],
+    "text": [*_TEXT, _deep],
+    "yaml": [*_TEXT, _less_deep],
     "zip": [_flip, _truncate, _integer, *[_zip_header] * 3, _zip_name, _zip_bomb],
     "tar": [_flip, _truncate, _cut, _tar_header, _tar_header, _tar_header],
     "gzip": [_flip, _truncate, _within_gzip, _within_gzip, _within_gzip],

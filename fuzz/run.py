@@ -125,9 +125,9 @@ def _child(
 
 def try_target(target: Target, seed: int, inputs: int, seconds: float, out: Path) -> Tally:
     """Try inputs on a target in child processes, until there were enough or the time is over."""
+    target.seeds  # noqa: B018 - made once, here
     state, peak, start = mmap.mmap(-1, _STATE.size), 0, time.monotonic()
     until = (inputs, start + seconds)
-    target.seeds  # noqa: B018 - made once, here
     while True:
         child = os.fork()
         if not child:

@@ -38,7 +38,7 @@ SECONDS = 300.0
 
 _KINDS = {
     ".zip": ("zip",), ".gz": ("gzip",), ".tar": ("tar",), ".mat": ("bytes", "mat"),
-    ".npy": ("bytes", "npy"), ".parquet": ("bytes",),
+    ".npy": ("bytes", "npy"), ".parquet": ("bytes",), ".yaml": ("yaml",),
 }  # fmt: skip
 _LEFT = re.compile(r"\.digests|\..*\.lock")  # what a cache may hold besides stores
 

@@ -217,8 +217,8 @@ _ALL = (
         kinds=("bytes", "npy"),
     ),
     Target("manifest", _manifest, _own("manifest.csv"), _DATA),
-    Target("dataset.yaml", _settings, _own("dataset.yaml"), _PSKD),
-    Target("layout.yaml", _layout, _own("layout.yaml"), _DATA),
+    Target("dataset.yaml", _settings, _own("dataset.yaml"), _PSKD, ("yaml",)),
+    Target("layout.yaml", _layout, _own("layout.yaml"), _DATA, ("yaml",)),
     Target(
         "accelerometer csv", _accelerometer(".csv"),
         lambda: [d for n, d in seeds.own().items() if n.startswith("acc") and n.endswith("csv")],
@@ -233,7 +233,7 @@ _ALL = (
         "store array", on_disk.array, lambda: [seeds.npy(np.zeros((30, 4, 3), "f4"))],
         (ValueError, OSError), ("bytes", "npy"),
     ),
-    Target("recipe", on_disk.recipe, on_disk.recipes, _PSKD),
+    Target("recipe", on_disk.recipe, on_disk.recipes, _PSKD, ("yaml",)),
     Target(
         "student config", on_disk.student_config,
         lambda: [on_disk.student()["config.json"]], _PSKD,

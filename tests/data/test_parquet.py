@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import io
+import resource
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,36 @@ def test_a_bomb_of_few_bytes_is_refused() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(DataError, match="rows, more than"):
         read_accelerometer(bomb, NAME)
+
+
+def varint(value: int) -> bytes:
+    first = bytes([value & 127 | 128 * (value > 127)])
+    return first + varint(value >> 7) if value > 127 else first
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="memory is limited on Linux only")
+def test_a_page_that_is_larger_than_the_file_says_is_refused() -> None:
+    rows, size = 20_000, 1500 << 20
+    random = np.random.default_rng(0).normal(size=(4, rows))
+    plain = {"compression": "zstd", "use_dictionary": False, "data_page_size": 1 << 30}
+    data = bytearray(packed(dict(zip("txyz", random, strict=True)), **plain))
+    # Every row has a value, as one run of levels; then blocks of zstd that repeat a zero.
+    levels = varint(rows << 1) + b"\1"
+    levels = struct.pack("<I", len(levels)) + levels
+    block = (len(levels) << 3).to_bytes(3, "little") + levels
+    for start in range(len(levels), size, 1 << 17):
+        count = min(1 << 17, size - start)
+        block += (count << 3 | 2 | (start + count == size)).to_bytes(3, "little") + b"\0"
+    frame = b"\x28\xb5\x2f\xfd\x00\x58" + block
+    page = b"\x15\0\x15" + varint(size << 1) + b"\x15" + varint(len(frame) << 1)
+    page += b"\x2c\x15" + varint(rows << 1) + b"\x15\0\x15\6\x15\6\0\0" + frame
+    column = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1)
+    assert len(page) < column.total_compressed_size < 200_000
+    data[column.data_page_offset : column.data_page_offset + len(page)] = page
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(DataError, match="malloc of size 1572864000 failed"):
+        read_accelerometer(bytes(data), NAME)
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 def test_without_pyarrow_it_says_how_to_install_it(monkeypatch: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from pskd.errors import DataError, UsageError
 MAX_ROWS = 5_000_000
 MAX_COLUMNS = 1000
 MAX_UNPACKED = 256 << 20
+_MEMORY = 1 << 30  # bytes, to unpack them with
 _BATCH = 65_536
 
 
@@ -42,24 +45,25 @@ def read_parquet(data: bytes, where: object, pick: Callable[[list[str]], Sequenc
             remedy="pip install 'pskd[parquet]', or save the file as CSV",
         ) from error
     try:
-        file = pq.ParquetFile(
-            io.BytesIO(data),
-            thrift_string_size_limit=len(data),
-            thrift_container_size_limit=1_000_000,
-        )
-        _judge(file.metadata, where)
-        names = list(file.schema_arrow.names)
-        header = [name.strip().lower() for name in names]
-        clock = time_column(header, where)
-        wanted = [*pick(header), *([clock[0]] if clock else [])]
-        columns: list[list[NDArray[np.float64]]] = [[] for _ in wanted]
-        rows = 0
-        for batch in file.iter_batches(_BATCH, columns=[names[i] for i in wanted]):
-            rows += len(batch)
-            if rows > file.metadata.num_rows:
-                raise ValueError("it holds more rows than it says")
-            for column, index in zip(columns, wanted, strict=True):
-                column.append(_numbers(batch.column(names[index]), names[index]))
+        with _limited_memory():
+            file = pq.ParquetFile(
+                io.BytesIO(data),
+                thrift_string_size_limit=len(data),
+                thrift_container_size_limit=1_000_000,
+            )
+            _judge(file.metadata, where)
+            names = list(file.schema_arrow.names)
+            header = [name.strip().lower() for name in names]
+            clock = time_column(header, where)
+            wanted = [*pick(header), *([clock[0]] if clock else [])]
+            columns: list[list[NDArray[np.float64]]] = [[] for _ in wanted]
+            rows = 0
+            for batch in file.iter_batches(_BATCH, columns=[names[i] for i in wanted]):
+                rows += len(batch)
+                if rows > file.metadata.num_rows:
+                    raise ValueError("it holds more rows than it says")
+                for column, index in zip(columns, wanted, strict=True):
+                    column.append(_numbers(batch.column(names[index]), names[index]))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"cannot be read as parquet ({str(error).splitlines()[0][:200]})",
@@ -73,6 +77,29 @@ def read_parquet(data: bytes, where: object, pick: Callable[[list[str]], Sequenc
     table = Table(times, values[:, : -1 if clock else None], np.arange(1, rows + 1))
     check_sizes(table, where, holes=False)
     return table
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Let this process, on Linux, take little more memory than it has.
+
+    Each page of a column may unpack to 2 GiB, whatever the file said of its size.
+    """
+    table = Path("/proc/self/statm")
+    if not table.exists():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = int(table.read_text().split()[0]) * resource.getpagesize() + _MEMORY
+    if soft != resource.RLIM_INFINITY:
+        most = min(most, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _judge(metadata: Any, where: object) -> None:
