@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from pskd.distill import acs
+from pskd.distill.losses import acs
 from pskd.distill.losses.kd import kd
-from pskd.distill.motion import motion_loss
+from pskd.distill.losses.motion import motion_loss
 from pskd.recipe import Stage, weight_at
 
 

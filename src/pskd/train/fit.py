@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pskd.data.clips import Clips
 from pskd.distill.chain import StageLoss, stage_loss
-from pskd.distill.motion import MotionHead
+from pskd.distill.losses.motion import MotionHead
 from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import Recipe, Stage

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pskd.distill.motion import MotionHead
+from pskd.distill.losses.motion import MotionHead
 from pskd.errors import CheckpointError
 from pskd.models import Model
 from pskd.train.checkpoint import load_checkpoint, save_checkpoint

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from pskd.distill.losses.base import register
 
 
 def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -29,3 +31,19 @@ def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Te
     teacher = functional.log_softmax(teacher_logits / temperature, -1)
     divergence = functional.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
     return temperature**2 * divergence
+
+
+@register("kd")
+class KD(nn.Module):
+    """Soft targets of one teacher: see `kd`.
+
+    Args:
+        temperature: T > 0.
+    """
+
+    def __init__(self, temperature: float = 4.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        return kd(student_logits, teacher_logits, self.temperature)

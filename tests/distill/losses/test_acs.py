@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pskd.distill import acs
+from pskd.distill.losses import acs
 
 # Two teachers, five clips, three classes; the label is class 0 throughout.
 FIRST = [[0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.6, 0.3, 0.1], [0.45, 0.35, 0.2], [0.7, 0.2, 0.1]]
