@@ -14,7 +14,8 @@ from pskd.data.clips import Clips
 from pskd.models.base import Model, Output
 from pskd.recipe import Recipe, Stage
 from pskd.signal.augment import make_views
-from pskd.train.fit import batches, epoch_order, fit, learning_rate
+from pskd.train.fit import fit, learning_rate
+from pskd.train.stream import epoch_order, read_batch
 
 SIZE, CLASSES = 12, 12
 
@@ -45,7 +46,8 @@ def test_recordings_stay_paired_through_shuffling_warping_and_mixing(tiny: Recip
     order = epoch_order(torch.arange(SIZE), SIZE, shuffle)
     assert order.tolist() != sorted(order.tolist())
     seen = []
-    for batch in batches(numbered(), torch.eye(CLASSES), order, 4):
+    for index in order.split(4):
+        batch = read_batch(numbered(), torch.eye(CLASSES), index)
         view = make_views(batch, options, shuffle)
         number = view.target @ torch.arange(float(CLASSES))
         torch.testing.assert_close(view.acceleration, number.view(-1, 1, 1).expand(-1, 3, 16))

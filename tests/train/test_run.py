@@ -17,9 +17,11 @@ from pskd.errors import CheckpointError, DataError, UsageError
 from pskd.models.student_folder import load_student
 from pskd.recipe import Recipe, load_recipe, parse_recipe
 from pskd.train.checkpoint import load_checkpoint
-from pskd.train.fit import draw_labelled, epoch_order, predict
+from pskd.train.fit import predict
 from pskd.train.prepare import prepare
-from pskd.train.run import evaluate, stages, train
+from pskd.train.run import evaluate, train
+from pskd.train.stages import stages
+from pskd.train.stream import draw_share, epoch_order
 
 STAGES = ["skeleton", "fused", "sensor", "student", "student_alone"]
 
@@ -294,7 +296,7 @@ def test_evaluate_refuses_weights_of_another_run(
     shutil.copytree(run, copy)
     recipe = (copy / "recipe.yaml").read_text()
     (copy / "recipe.yaml").write_text(recipe.replace("seed: 0\ndataset", "seed: 1\ndataset"))
-    with pytest.raises(CheckpointError, match=r"same recipe.*environment\.json"):
+    with pytest.raises(CheckpointError, match=r"same settings.*environment\.json"):
         evaluate(copy, data_root=None, cache=cache)
 
 
@@ -309,7 +311,7 @@ def test_with_few_labels_a_stage_without_teachers_sees_only_those(
 ) -> None:
     clips = prepare(tiny, None, cache).train
     draw = torch.Generator().manual_seed(0)
-    kept = draw_labelled(clips.labels, 0.5, draw)
+    kept = draw_share(clips.labels, 0.5, draw)
     counts = torch.bincount(clips.labels[kept], minlength=14)
     assert counts.tolist() == [1] * 14  # one of the two recordings of each class
     pool = kept.nonzero().flatten()

@@ -12,10 +12,11 @@ import typer
 from rich.table import Table
 
 from pskd import __version__
-from pskd.cli import data
+from pskd.cli import data, grids
 from pskd.cli.console import (
     DataRoot,
     JsonFlag,
+    Plugins,
     bar,
     cache,
     err,
@@ -26,6 +27,7 @@ from pskd.cli.console import (
 )
 from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
+from pskd.train.plugins import load_plugins
 
 app = typer.Typer(
     help="Distil what a camera sees into a model that a smartwatch can run.",
@@ -35,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(grids.app)
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to the recipe."),
@@ -68,6 +71,7 @@ def train(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Run folder. Default: runs/RECIPE-seedN.")
     ] = None,
+    plugin: Plugins = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train every stage of a recipe, and the student alone beside it.
@@ -76,6 +80,7 @@ def train(
 
     Example: pskd train utd-mhad --data-root ~/data seed=1
     """
+    load_plugins(plugin or ())
     resolved = load_recipe(recipe, overrides or ())
     folder = folder or Path("runs") / f"{resolved.name}-seed{resolved.seed}"
     _train(resolved, data_root, folder, as_json)

@@ -25,6 +25,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from pskd.train.fit import Progress as EpochDone
+    from pskd.train.grid import Outcome
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # tables keep their words in a log
 err = Console(stderr=True)
@@ -32,6 +33,11 @@ err = Console(stderr=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
+]
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="Python file with models or losses of your own; again."),
 ]
 
 
@@ -68,6 +74,27 @@ def training_bars() -> Iterator[Callable[[EpochDone], None]]:
             if done.stage not in tasks:
                 tasks[done.stage] = bars.add_task(done.stage, total=done.epochs, loss=0.0)
             bars.update(tasks[done.stage], completed=done.epoch, loss=done.loss)
+
+        yield told
+
+
+@contextmanager
+def tasks_bar() -> Iterator[Callable[[Outcome], None]]:
+    """One bar over the tasks of a grid; each one that ends is a line where nobody looks."""
+    columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+
+        def told(outcome: Outcome) -> None:
+            bars.update(task, completed=outcome.done, total=outcome.of)
+            word = f"failed: {outcome.error}" if outcome.error else "done"
+            err.print(
+                f"[{outcome.done}/{outcome.of}] {outcome.task}: {word}",
+                style="red" if outcome.error else None,
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
         yield told
 

@@ -65,8 +65,13 @@ class NpyWriter:
         self._stream.close()
 
 
-def map_npy(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Map a file read-only; ValueError or OSError if it is not whole, or of another shape."""
+def map_npy(
+    path: Path, shape: tuple[int, ...] | None, dtype: DTypeLike = np.float32
+) -> NDArray[Any]:
+    """Map a file read-only; ValueError or OSError if it is not whole, or of another shape.
+
+    With `shape` None any shape will do.
+    """
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
@@ -74,6 +79,6 @@ def map_npy(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -
     except Exception as error:  # numpy raises nearly anything on a torn header
         raise ValueError(f"{path.name} is no npy file ({error})") from error
     size = path.stat().st_size - array.offset
-    if array.dtype != dtype or array.shape != shape or size != array.nbytes:
+    if array.dtype != dtype or array.shape != (shape or array.shape) or size != array.nbytes:
         raise ValueError(f"{path.name} is not as it was written")
     return np.asarray(array)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate.folds import BY_FOLD, BY_SUBJECT, pool
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run, StageFacts
 from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interval
 
@@ -105,7 +106,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Group runs by recipe.
+    """Group runs by recipe; the folds of leave_one_subject_out of one seed become one run.
 
     Raises:
         UsageError: There are no runs, they differ in dataset, protocol or test recordings, or a
@@ -113,6 +114,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """
     if not runs:
         raise UsageError("no runs to report", remedy="Name at least one run folder")
+    runs = _pool_folds(runs)
     for run in runs[1:]:
         _same_table(runs[0], run)
     groups: dict[str, list[Run]] = {}
@@ -135,6 +137,19 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, str]:
         if key not in NOT_SETTINGS
         for path, value in _flatten(str(key), part)
     }
+
+
+def _pool_folds(runs: Sequence[Run]) -> list[Run]:
+    """Join runs of one recipe and seed that held out different subjects."""
+    trainings: dict[str, list[Run]] = {}
+    for k, run in enumerate(runs):
+        facts, key = run.summary, str(k)
+        if facts.protocol.name == BY_SUBJECT:
+            same = {k: v for k, v in settings(run.recipe).items() if not k.startswith(BY_FOLD)}
+            classes, stages = list(facts.dataset.classes), list(facts.stages)
+            key = json.dumps([facts.recipe, facts.seed, classes, stages, same], sort_keys=True)
+        trainings.setdefault(key, []).append(run)
+    return [pool(folds) for folds in trainings.values()]
 
 
 def _flatten(path: str, part: Any) -> Iterable[tuple[str, str]]:

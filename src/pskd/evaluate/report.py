@@ -36,7 +36,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """
     comparison = load_comparison(runs)
     page = Template((resources.files(__package__) / "report.html").read_text(encoding="utf-8"))
-    body = one_run(comparison) if len(comparison.runs) == 1 else many_runs(comparison)
+    body = one_run(comparison) if len(runs) == 1 else many_runs(comparison)
     path = out / "report.html" if out.is_dir() else out
     text = page.substitute(title=escape(title(comparison)), body=body)
     write_atomic(

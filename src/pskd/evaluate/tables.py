@@ -36,11 +36,11 @@ def markdown_table(runs: Sequence[Path]) -> str:
     """Return the result table of one run, or of the means over several, as Markdown."""
     comparison = load_comparison(runs)
     words, figures, rows = _rows(comparison)
-    lines = [f"**{_clean(title(comparison))}**", ""]
+    lines = [f"**{clean(title(comparison))}**", ""]
     lines += [_row([*words, *figures]), _row(["---"] * len(words) + ["---:"] * len(figures))]
     lines += [_row(row) for row in rows]
     for sentence in _gains(comparison):
-        lines += ["", f"{_clean(sentence)}."]
+        lines += ["", f"{clean(sentence)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -145,9 +145,9 @@ def _gains(comparison: Comparison) -> Iterable[str]:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(_clean(cell) for cell in cells)} |"
+    return f"| {' | '.join(clean(cell) for cell in cells)} |"
 
 
-def _clean(cell: str) -> str:
-    """What comes from files can neither break out of its cell nor become a tag."""
+def clean(cell: str) -> str:
+    """A cell of Markdown: words from files neither break out of it nor become a tag."""
     return re.sub(r"<(?=[\w/!?])", "&lt;", " ".join(cell.split()).replace("|", "\\|"))

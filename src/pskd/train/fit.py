@@ -6,10 +6,9 @@ stage that was killed and started again ends with the same bytes as one that was
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,17 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from pskd.data.clips import Clips
-from pskd.distill.chain import StageLoss, stage_loss
-from pskd.distill.losses.motion import MotionHead
+from pskd.distill.chain import StageLoss
+from pskd.distill.objective import Objective, Sizes, wants_features
 from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import Recipe, Stage
-from pskd.signal.augment import Batch, make_views
+from pskd.train.lessons import Book, Source, Teacher, available, signals
 from pskd.train.state import Learner, State
+from pskd.train.stream import draw_seed, make_stream
 
 CHECKPOINT_SECONDS = 10.0
 """A checkpoint is written at the end of an epoch once this much time has passed since the last."""
@@ -40,51 +40,6 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
-
-
-def draw_seed(*keys: object) -> int:
-    """A 63-bit seed from anything that can be printed: the same keys, the same seed."""
-    digest = hashlib.sha256(repr(keys).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
-def signals(model: Model, batch: Batch) -> tuple[Tensor, ...]:
-    """The modalities that a model takes, in its order."""
-    return tuple(getattr(batch, name) for name in model.inputs)
-
-
-def available(model: Model, batch: Batch) -> Tensor:
-    """Clips that have every modality that a model takes [B], bool."""
-    return batch.has_skeleton | ("skeleton" not in model.inputs)
-
-
-def batches(clips: Clips, targets: Tensor, order: Tensor, size: int) -> Iterator[Batch]:
-    """Clips in batches, in the order given; row i of every tensor is the same recording."""
-    for index in torch.split(order, size):
-        yield Batch(
-            clips.read("acceleration", index),
-            clips.read("skeleton", index),
-            clips.has_skeleton[index],
-            clips.aligned[index],
-            targets[index],
-        )
-
-
-def draw_labelled(labels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Which recordings keep their label [N], bool: this share of each class, at least one."""
-    keep = torch.zeros(len(labels), dtype=torch.bool)
-    for label in torch.unique(labels):
-        members = (labels == label).nonzero().flatten()
-        drawn = torch.randperm(len(members), generator=generator)
-        keep[members[drawn[: max(round(share * len(members)), 1)]]] = True
-    return keep
-
-
-def epoch_order(pool: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """`size` members of the pool in random order, each as often as any other, give or take one."""
-    rounds = -(-size // len(pool))
-    orders = [pool[torch.randperm(len(pool), generator=generator)] for _ in range(rounds)]
-    return torch.cat(orders)[:size]
 
 
 def visible(model: Model, clips: Clips) -> Clips:
@@ -116,6 +71,30 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return low + (high - low) * (1 - math.cos(math.pi * share)) / 2
 
 
+def make_objective(
+    recipe: Recipe,
+    stage: Stage,
+    model: Model,
+    teachers: Mapping[str, Model],
+    clips: Clips,
+    classes: int,
+) -> Objective:
+    """The loss of a stage for its model, teachers and clips.
+
+    Raises:
+        UsageError: A loss that is unknown, or whose options do not fit.
+    """
+    coordinates = math.prod(clips.signals["skeleton"].shape[2:])
+    return Objective(
+        stage,
+        Sizes(model.feature_channels, recipe.embedding),
+        {name: Sizes(t.feature_channels, recipe.embedding) for name, t in teachers.items()},
+        classes=classes,
+        clips=len(clips),
+        coordinates=coordinates if bool(clips.has_skeleton.any()) else None,
+    )
+
+
 def fit(
     stage: Stage,
     model: Model,
@@ -123,6 +102,7 @@ def fit(
     validation: Clips | None,
     teachers: Mapping[str, Model],
     *,
+    books: Mapping[str, Path] | None = None,
     recipe: Recipe,
     class_vectors: Tensor,
     up: int,
@@ -142,6 +122,7 @@ def fit(
         clips: Training clips.
         validation: Clips to look at, never to choose by; or None.
         teachers: Trained models of earlier stages by name, in the order of `stage.teachers`.
+        books: Where what some of them say of these very views is kept already.
         recipe: Views and seed.
         class_vectors: [K, E].
         up: Upward axis of the skeleton.
@@ -155,76 +136,53 @@ def fit(
         CheckpointError: The checkpoint is torn, foreign, or of another recipe.
         PskdError: The loss is no longer finite.
     """
-    options, size = stage.fit, len(clips)
-    batch_size = min(options.batch_size, size)
-    steps = size // batch_size
-    head = None
-    if stage.distill.motion and bool(clips.has_skeleton.any()):
-        head = MotionHead(model.feature_channels, math.prod(clips.signals["skeleton"].shape[2:]))
-    learner = Learner(model, head)
+    options = stage.fit
+    seen = make_stream(recipe, stage, clips, len(class_vectors), name=stream, up=up)
+    objective = make_objective(recipe, stage, model, teachers, clips, len(class_vectors))
+    learner = Learner(model, objective)
     optimizer = torch.optim.AdamW(
         learner.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     distributed, optimizer = fabric.setup(learner, optimizer)
     average = deepcopy(learner) if options.averaging else None
     state = State(learner, optimizer, average, [])
-    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "labelled"))
-    labelled = draw_labelled(clips.labels, recipe.labelled, draw)
-    targets = nn.functional.one_hot(clips.labels, len(class_vectors)) * labelled.unsqueeze(1)
-    targets = targets.float()
-    pool = torch.arange(size) if teachers else labelled.nonzero().flatten()
     finished = checkpoint.exists() and state.restore(checkpoint, identity)
     fabric.barrier()
     if finished:
         return state.final_model(), state.rows
-    for teacher in teachers.values():
-        teacher.eval().to(fabric.device)
+    sources = _sources(stage, teachers, books or {}, options.epochs * seen.steps, fabric)
     class_vectors = class_vectors.to(fabric.device)
     saved_at, began = time.monotonic(), time.monotonic()
     before = state.rows[-1]["seconds"] if state.rows else 0.0
 
     for epoch in range(len(state.rows), options.epochs):
-        shuffle = torch.Generator().manual_seed(draw_seed(recipe.seed, stream, epoch))
-        order = epoch_order(pool, steps * batch_size, shuffle)
         totals = _Totals()
         learner.train()
-        for step, plain in enumerate(batches(clips, targets, order, batch_size)):
-            key = (recipe.seed, stream, epoch, step, fabric.global_rank)
-            torch.manual_seed(draw_seed(*key, "dropout"))
-            generator = torch.Generator(fabric.device).manual_seed(draw_seed(*key, "views"))
-            own = (part[fabric.global_rank :: fabric.world_size] for part in plain)
-            batch = Batch(*(part.to(fabric.device) for part in own))
-            batch = make_views(batch, recipe.views, generator, up)
-            with torch.no_grad(), fabric.autocast():
-                lessons = {
-                    name: (*_lesson(teacher, batch), available(teacher, batch))
-                    for name, teacher in teachers.items()
-                }
-            at = epoch * steps + step
-            logits, embedding, motion = distributed(*signals(model, batch))
-            loss = stage_loss(
-                stage,
-                progress=at / (options.epochs * steps),
-                logits=logits,
-                embedding=embedding,
-                motion=motion,
+        views = seen.epoch(epoch, fabric.device, fabric.global_rank, fabric.world_size)
+        for step, view in enumerate(views, epoch * seen.steps):
+            torch.manual_seed(draw_seed(*view.key, "dropout"))
+            batch, usable = view.batch, available(model, view.batch)
+            logits, loss = distributed(
+                signals(model, batch),
+                progress=step / (options.epochs * seen.steps),
                 target=batch.target,
-                usable=available(model, batch),
+                index=view.clips.to(fabric.device),
+                usable=usable,
                 skeleton=batch.skeleton,
                 moves=batch.has_skeleton & batch.aligned,
-                teachers=lessons,
+                lessons={name: source.lesson(step, batch) for name, source in sources.items()},
                 class_vectors=class_vectors,
-                generator=generator,
+                generator=view.generator,
             )
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
-                    at, options.epochs * steps, options.learning_rate, options.warmup
+                    step, options.epochs * seen.steps, options.learning_rate, options.warmup
                 )
             optimizer.zero_grad()
             fabric.backward(loss.total)
             optimizer.step()
-            state.update_average(options.averaging, at)
-            totals.add(loss, logits, batch.target * available(model, batch).unsqueeze(1))
+            state.update_average(options.averaging, step)
+            totals.add(loss, logits, batch.target * usable.unsqueeze(1))
 
         row: dict[str, Any] = {"stage": stage.name, "epoch": epoch + 1, "epochs": options.epochs}
         row |= totals.means() | {"learning_rate": optimizer.param_groups[0]["lr"]}
@@ -235,8 +193,8 @@ def fit(
             )
         last = epoch + 1 == options.epochs
         if validation is not None and (last or (epoch + 1) % 10 == 0):
-            seen = visible(model, validation)
-            right = predict(state.final_model(), seen).logits.argmax(1) == seen.labels
+            looked = visible(model, validation)
+            right = predict(state.final_model(), looked).logits.argmax(1) == looked.labels
             row["validation_accuracy"] = float(right.float().mean())
         row["seconds"] = before + time.monotonic() - began
         state.rows.append(row)
@@ -250,9 +208,18 @@ def fit(
     return state.final_model(), state.rows
 
 
-def _lesson(teacher: Model, batch: Batch) -> tuple[Tensor, Tensor]:
-    output = teacher(*signals(teacher, batch))
-    return output.logits.float(), output.embedding.float()
+def _sources(
+    stage: Stage,
+    teachers: Mapping[str, Model],
+    books: Mapping[str, Path],
+    steps: int,
+    fabric: Fabric,
+) -> dict[str, Source]:
+    wanted = wants_features(stage)
+    return {
+        name: Book(books[name], steps) if name in books else Teacher(model, fabric, name in wanted)
+        for name, model in teachers.items()
+    }
 
 
 class _Totals:

@@ -67,7 +67,7 @@ def write_results(
     rows: list[dict[str, Any]] = []
     blocks: dict[str, Any] = {}
     for stage, role, model, metrics in trained:
-        rows += metrics
+        rows += [row | {"stage": stage.name} for row in metrics]
         blocks[stage.name] = {
             "role": role,
             "model": stage.model.name,
@@ -97,7 +97,7 @@ def write_results(
         "protocol": {
             "name": split.name,
             "subject_independent": split.subject_independent,
-            "note": split.note + _labels_note(recipe),
+            "note": split.note + _data_note(recipe),
             "sides": {name: len(side) for name, side in split.sides.items()},
             "subjects": {
                 name: sorted({data.store.info[i].subject for i in side})
@@ -137,7 +137,7 @@ def write_student(
         normalisation="inside the model: raw samples in g go in",
         placement=data.source.placement,
         protocol=data.split.name,
-        protocol_note=data.split.note + _labels_note(recipe),
+        protocol_note=data.split.note + _data_note(recipe),
         accuracy=block["test"]["accuracy"],
         macro_f1=block["test"]["macro_f1"],
         parameters=block["parameters"],
@@ -182,10 +182,21 @@ def _rows(
         yield [name, subject, side, true, guess, *(f"{value:.6f}" for value in p)]
 
 
-def _labels_note(recipe: Recipe) -> str:
-    if recipe.labelled == 1:
-        return ""
-    return f"; {recipe.labelled:.0%} of the training recordings keep their label"
+def _data_note(recipe: Recipe) -> str:
+    """What the recipe changes of the data that the protocol gives."""
+    notes = []
+    if recipe.train_share < 1:
+        notes.append(f"{recipe.train_share:.0%} of the training recordings are used")
+    if recipe.labelled < 1:
+        notes.append(f"{recipe.labelled:.0%} of the training recordings keep their label")
+    test = recipe.test
+    if test.noise:
+        notes.append(f"noise of {test.noise:g} g added to the test side")
+    if test.rotation:
+        notes.append(f"sensor turned by {test.rotation:g} rad on the test side")
+    if test.rate is not None:
+        notes.append(f"{test.rate:g} samples a second left on the test side")
+    return "".join(f"; {note}" for note in notes)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -16,10 +16,13 @@ from pskd.data.protocols import Split, make_split
 from pskd.data.store import Store, open_store
 from pskd.datasets import dataset
 from pskd.datasets.base import Dataset
+from pskd.distill.objective import wants_class_vectors
 from pskd.distill.semantics import class_vectors, semantic_targets
 from pskd.errors import ProtocolError
 from pskd.models import Signal
 from pskd.recipe import Recipe
+from pskd.train.disturb import disturb
+from pskd.train.stream import draw_seed, draw_share
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,21 @@ def prepare(
         return make_clips(store, indices, signal.samples, signal.frames)
 
     vectors = torch.zeros(signal.classes, signal.embedding)
-    if any(stage.distill.semantic for stage in recipe.chain):
+    if any(wants_class_vectors(stage) for stage in recipe.chain):
         names = class_vectors(source.classes, recipe.class_vectors)
         vectors = semantic_targets(names, signal.embedding)
     validation = side(split.validation) if split.validation else None
+    train = side(split.train)
+    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "train share"))
+    used = draw_share(train.labels, recipe.train_share, draw).nonzero().flatten()
     return Prepared(
         source,
         store,
         split,
         found,
         signal,
-        side(split.train),
+        train if recipe.train_share == 1 else train.select(used.tolist()),
         validation,
-        side(split.test),
+        disturb(side(split.test), recipe.test, recipe.seed),
         vectors,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,22 +13,28 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
-from pskd.errors import CheckpointError, DataError, UsageError
+from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate.report import write_report
-from pskd.models import Model, Signal, build, count_macs
-from pskd.recipe import DistillOptions, Recipe, Stage, load_recipe
+from pskd.models import Model
+from pskd.recipe import Recipe, load_recipe
 from pskd.train import outputs
 from pskd.train.checkpoint import write_run_file
-from pskd.train.fit import Progress, draw_seed, fit, visible
+from pskd.train.fit import Progress
 from pskd.train.prepare import Prepared, Reading, prepare
+from pskd.train.stages import (
+    build_model,
+    check_stage,
+    checkpoint_path,
+    identity,
+    role,
+    stages,
+    train_stage,
+)
 from pskd.train.state import load_finished, load_verified
 
 ProgressContext = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
-
-
-ALONE = "student_alone"
-"""Name of the stage that trains the student without any teacher."""
 
 
 @contextmanager
@@ -47,6 +51,7 @@ def train(
     cache: Path,
     progress: ProgressContext = quiet,
     reading: Reading = nullcontext,
+    data: Prepared | None = None,
 ) -> Path:
     """Train the whole chain, or what is left of it, and write the run folder `out`.
 
@@ -61,6 +66,7 @@ def train(
         progress: Context manager that gives a function to call after every epoch. It is entered in
             the process that trains, so with several devices it has to be a function of a module.
         reading: Likewise, for the trials of a dataset that is read for the first time.
+        data: What `prepare` gives for the recipe, where that is at hand.
 
     Raises:
         UsageError: `out` holds another run, or CUDA is asked for where there is none.
@@ -74,28 +80,38 @@ def train(
             remedy="Use compute.accelerator=auto or cpu, or install a CUDA build of torch",
         )
     _check_devices(recipe)
-    prepared = prepare(recipe, data_root, cache, reading)
-    for stage in recipe.chain:  # a model that cannot run is known before any training
-        _check_model(stage, prepared)
+    prepared = data or prepare(recipe, data_root, cache, reading)
+    for stage in recipe.chain:  # what cannot work is known before any training
+        check_stage(recipe, stage, prepared)
     _claim(recipe, out)
     for stage in stages(recipe):  # and so is a checkpoint that cannot be trusted
         if checkpoint_path(out, stage).exists():
-            load_verified(checkpoint_path(out, stage), _identity(recipe, prepared, stage))
+            load_verified(checkpoint_path(out, stage), identity(recipe, prepared, stage))
     with _locked(out):
         for part in out.rglob(".*.part"):  # of a write that was killed
             part.unlink()
         for part in out.glob(".student-*"):
             shutil.rmtree(part)
+        # A loss may leave what it trains aside for a step in which nobody has its teacher.
+        spawn = DDPStrategy(start_method="spawn", find_unused_parameters=True)
         fabric = Fabric(
             accelerator=options.accelerator,
             devices=options.devices,
-            strategy="ddp_spawn" if options.devices > 1 else "auto",
+            strategy=spawn if options.devices > 1 else "auto",
             precision=options.precision,
         )
         fabric.launch(
             partial(_train_stages, recipe=recipe, prepared=prepared, out=out, progress=progress)
         )
     return out
+
+
+def set_up_torch(threads: int) -> None:
+    """Threads and deterministic mode, for the whole process; 0 leaves torch's choice."""
+    if threads:
+        torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by the next line
+    torch.use_deterministic_algorithms(True)
 
 
 def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, object]:
@@ -118,30 +134,12 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
             model, rows = load_finished(
                 checkpoint_path(run, stage),
                 build_model(stage, prepared.signal),
-                _identity(recipe, prepared, stage),
+                identity(recipe, prepared, stage),
             )
             trained.append((stage, role(recipe, stage), model, rows))
         summary = outputs.write_results(recipe, prepared, trained, run)
         write_report([run], run / "report.html")
     return summary
-
-
-def stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """The chain and, after it, the student alone: the same without teachers or skeletons.
-
-    A student that nobody teaches is alone as it is.
-    """
-    student = recipe.student
-    if not student.teachers and not student.distill.motion:
-        return recipe.chain
-    alone = DistillOptions(selection="label", semantic=student.distill.semantic)
-    changes = {"name": ALONE, "teachers": (), "distill": alone}
-    return (*recipe.chain, student.model_copy(update=changes))
-
-
-def checkpoint_path(out: Path, stage: Stage) -> Path:
-    """Where a stage keeps its checkpoint."""
-    return out / "checkpoints" / f"{stage.name}.ckpt"
 
 
 def _claim(recipe: Recipe, out: Path) -> None:
@@ -198,28 +196,6 @@ def _check_devices(recipe: Recipe) -> None:
             )
 
 
-def _check_model(stage: Stage, prepared: Prepared) -> None:
-    try:
-        model = build_model(stage, prepared.signal)
-        count_macs(model, prepared.signal)
-    except RuntimeError as error:
-        raise UsageError(
-            f"the model does not run: {error}",
-            where=f"chain.{stage.name}.model",
-            remedy="Change its options",
-        ) from error
-    for side, clips in (
-        ("training", prepared.train),
-        ("validation", prepared.validation),
-        ("test", prepared.test),
-    ):
-        if clips is not None and not len(visible(model, clips)):
-            raise DataError(
-                f"stage {stage.name!r} needs skeletons, and no {side} recording has one",
-                remedy="Take the stage out of the chain, or add recordings with a skeleton",
-            )
-
-
 def _train_stages(
     fabric: Fabric,
     recipe: Recipe,
@@ -227,31 +203,20 @@ def _train_stages(
     out: Path,
     progress: ProgressContext,
 ) -> None:
-    if recipe.compute.threads:
-        torch.set_num_threads(recipe.compute.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by the next line
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(recipe.compute.threads)
     if fabric.is_global_zero:
         outputs.write_environment(recipe, prepared, fabric.device, out)
     models: dict[str, Model] = {}
     trained = []
     with (progress if fabric.is_global_zero else quiet)() as report:
         for stage in stages(recipe):
-            stream = recipe.student.name if stage.name == ALONE else stage.name
-            torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
-            models[stage.name], rows = fit(
+            models[stage.name], rows = train_stage(
+                recipe,
+                prepared,
                 stage,
-                build_model(stage, prepared.signal),
-                prepared.train,
-                prepared.validation,
                 {t.stage: models[t.stage] for t in stage.teachers},
-                recipe=recipe,
-                class_vectors=prepared.class_vectors,
-                up=prepared.source.layout.up,
                 fabric=fabric,
                 checkpoint=checkpoint_path(out, stage),
-                identity=_identity(recipe, prepared, stage),
-                stream=stream,
                 report=report,
             )
             trained.append((stage, role(recipe, stage), models[stage.name], rows))
@@ -261,29 +226,3 @@ def _train_stages(
         summary = outputs.write_results(recipe, prepared, trained, out)
         outputs.write_student(recipe, prepared, models[recipe.student.name], summary, out)
         write_report([out], out / "report.html")
-
-
-def build_model(stage: Stage, signal: Signal) -> Model:
-    """The model of a stage, its weights drawn from torch's global generator."""
-    try:
-        return build(stage.model.name, signal, **stage.model.options)
-    except UsageError as error:
-        where = f"chain.{stage.name}.model"
-        raise UsageError(error.what, where=where, remedy=error.remedy) from error
-
-
-def role(recipe: Recipe, stage: Stage) -> str:
-    """`teacher`, `student` or `alone`."""
-    if stage.name == ALONE:
-        return "alone"
-    return "student" if stage.name == recipe.student.name else "teacher"
-
-
-def _identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str]:
-    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
-    return {
-        "recipe": hashlib.sha256(text.encode()).hexdigest(),
-        "data": prepared.store.key,
-        "class vectors": hashlib.sha256(prepared.class_vectors.numpy().tobytes()).hexdigest(),
-        "stage": stage.name,
-    }

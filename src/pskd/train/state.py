@@ -10,25 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pskd.distill.losses.motion import MotionHead
+from pskd.distill.chain import StageLoss
+from pskd.distill.objective import Objective
 from pskd.errors import CheckpointError
 from pskd.models import Model
 from pskd.train.checkpoint import load_checkpoint, save_checkpoint
 
 
 class Learner(nn.Module):
-    """A model and, while it trains, the head that predicts the body's motion."""
+    """A model, its loss, and all that the loss trains beside it."""
 
-    def __init__(self, model: Model, motion: MotionHead | None) -> None:
+    def __init__(self, model: Model, objective: Objective) -> None:
         super().__init__()
         self.model = model
-        self.motion = motion
+        self.objective = objective
 
-    def forward(self, *signals: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits, embedding and, with a motion head, joint positions over time."""
+    def forward(self, signals: tuple[Tensor, ...], **view: Any) -> tuple[Tensor, StageLoss]:
+        """Logits and the loss; `view` is what the objective is told of the batch."""
         output = self.model(*signals)
-        motion = self.motion(output.features) if self.motion else None
-        return output.logits, output.embedding, motion
+        return output.logits, self.objective(*output, **view)
 
 
 @dataclass

@@ -104,3 +104,54 @@ def test_no_gradient_comes_from_a_clip_that_follows_the_label() -> None:
     assert student.grad is not None
     assert student.grad[0].abs().sum() == 0
     assert student.grad[1].abs().sum() > 0
+
+
+def module_inputs() -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    """Embeddings of two teachers for the five clips, logits of both, and class vectors."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = list(torch.randn(2, 5, 4, generator=generator))
+    return list(LOGITS), embeddings, torch.eye(3, 4)
+
+
+def test_module_adds_the_two_terms_of_the_choice_clip_by_clip() -> None:
+    generator = torch.Generator().manual_seed(1)
+    student = torch.randn(5, 3, generator=generator)
+    embedding = torch.randn(5, 4, generator=generator)
+    logits, embeddings, vectors = module_inputs()
+    loss = acs.ACS(threshold=0.5, temperature=2.0, semantic=0.3)
+    value = loss(student, embedding, logits, embeddings, TARGET, vectors)
+    for clip, chosen in enumerate([None, 0, 1, None, 0]):  # as in the first test
+        expected = 0.0
+        goal = vectors[0] if chosen is None else embeddings[chosen][clip]
+        if chosen is not None:
+            p = (logits[chosen][clip] / 2).softmax(-1)
+            q = (student[clip] / 2).softmax(-1)
+            expected = 4 * float((p * (p / q).log()).sum())
+        cosine = float(embedding[clip] @ goal / embedding[clip].norm() / goal.norm())
+        assert value[clip].item() == pytest.approx(expected + 0.3 * (1 - cosine), rel=1e-4)
+
+
+def test_module_bears_clips_without_a_label_and_embeddings_of_zeros() -> None:
+    logits, embeddings, vectors = module_inputs()
+    student = torch.zeros(5, 3, requires_grad=True)
+    embedding = torch.zeros(5, 4, requires_grad=True)
+    value = acs.ACS()(student, embedding, logits, embeddings, torch.zeros(5, 3), vectors)
+    value.sum().backward()
+    assert value.isfinite().all()
+    for leaf in (student, embedding):
+        assert leaf.grad is not None
+        assert leaf.grad.isfinite().all()
+
+
+def test_module_draws_a_student_to_the_chosen_teachers() -> None:
+    logits, embeddings, vectors = module_inputs()
+    student = torch.zeros(5, 3, requires_grad=True)
+    embedding = torch.ones(5, 4, requires_grad=True)
+    optimizer = torch.optim.Adam([student, embedding], 0.05)
+    loss = acs.ACS(semantic=1.0)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss(student, embedding, logits, embeddings, TARGET, vectors).sum().backward()
+        optimizer.step()
+    assert loss(student, embedding, logits, embeddings, TARGET, vectors).max() < 0.01
+    assert torch.allclose(student[2].softmax(-1), torch.tensor(SECOND[2]), atol=0.01)

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from pskd.distill.losses.base import register
 from pskd.distill.losses.kd import kd
 
 LABEL = -1
@@ -132,3 +133,53 @@ def choice_shares(choice: Tensor, teachers: Sequence[str]) -> dict[str, float]:
     counts = torch.bincount(choice + 1, minlength=len(teachers) + 1).tolist()
     total = max(len(choice), 1)
     return {name: n / total for name, n in zip(["label", *teachers], counts, strict=True)}
+
+
+@register("acs")
+class ACS(nn.Module):
+    """One teacher or the label for each clip, for the soft targets and the semantic term alike.
+
+    L = `selected_kl` + semantic * `selected_semantic`, with the choice of `select`. The label's own
+    cross-entropy is not in it. All embeddings have the size E of the class vectors.
+
+    Source: Ni, Ngu, Yan, PSKD (ACM MM 2022, arXiv 2208.08090), as this project reads it: the rules
+    and the defaults are ours.
+
+    Args:
+        threshold: The label is chosen unless a confidence is above this.
+        temperature: T > 0.
+        semantic: Weight of the semantic term; the default is that of the shipped recipes.
+
+    Example:
+        >>> import torch
+        >>> logits, vectors = torch.tensor([[3.0, 0.0]]), torch.eye(2)
+        >>> embedding, target = vectors[:1], torch.tensor([[1.0, 0.0]])
+        >>> ACS()(logits, embedding, [logits], [embedding], target, vectors)
+        tensor([0.])
+    """
+
+    def __init__(
+        self, threshold: float = 0.5, temperature: float = 2.0, semantic: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.temperature = temperature
+        self.semantic = semantic
+
+    def forward(
+        self,
+        student_logits: Tensor,
+        student_embedding: Tensor,
+        teachers_logits: Sequence[Tensor],
+        teachers_embedding: Sequence[Tensor],
+        target: Tensor,
+        class_vectors: Tensor,
+    ) -> Tensor:
+        logits = torch.stack(list(teachers_logits))
+        embeddings = torch.stack(list(teachers_embedding))
+        choice = select(logits, target, self.threshold)
+        return selected_kl(
+            student_logits, logits, choice, self.temperature
+        ) + self.semantic * selected_semantic(
+            student_embedding, embeddings, choice, target, class_vectors
+        )

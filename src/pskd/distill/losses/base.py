@@ -20,6 +20,7 @@ what it needs by the names of its parameters, and whoever calls it passes just t
 | `student_size`, `teacher_size` | E of the embeddings |
 | `teachers_channels`, `teachers_size` | the same of all teachers, a list |
 | `classes`, `clips` | K; number of training clips |
+| `coordinates` | J * C of the skeleton |
 
 Every other parameter of the constructor is an option with a default. A loss of one teacher is
 asked once for each teacher. `forward` gives a value a clip, [B], or one for the batch, []; all

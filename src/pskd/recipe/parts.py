@@ -1,22 +1,15 @@
-"""The recipe: everything that a run depends on, typed, from YAML.
-
-A recipe names its dataset, protocol, clips, views, the chain of stages with each one's model,
-teachers and loss, and the seed. An unknown key or a wrong value raises UsageError that names the
-file, the key and the nearest right one.
-"""
+"""The parts of a recipe: typed, frozen, with their defaults."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from importlib import resources
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pskd.errors import UsageError, nearest
+from pskd.errors import nearest
 
 FORMAT = 1
 """Version of the recipe format that this package writes."""
@@ -105,10 +98,27 @@ class Teacher(Part):
     weight: Weight = 1.0
 
 
+class Loss(Part):
+    """One more loss by its name in `pskd.distill.losses`.
+
+    Attributes:
+        name: Its name.
+        weight: What it is multiplied with; may move over training.
+        teachers: Whom it is about; all teachers of the stage, if none is named.
+        options: What its constructor takes.
+    """
+
+    name: str
+    weight: Weight = 1.0
+    teachers: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+
 class DistillOptions(Part):
     """The loss of a stage with teachers; every part can be turned off.
 
     L = label * CE + logits * T^2 KL(selected teacher) + semantic * (1 - cos) + motion * MSE
+        + sum of weight * loss over `losses`
 
     Attributes:
         selection: `acs` picks one teacher or the label for each clip (PSKD); `average` mimics the
@@ -121,6 +131,7 @@ class DistillOptions(Part):
         logits: Weight of the soft targets (lambda).
         semantic: Weight of the semantic term (mu).
         motion: Weight of the dense motion targets.
+        losses: More losses, each with its own weight.
     """
 
     selection: Literal["acs", "average", "label"] = "acs"
@@ -132,6 +143,7 @@ class DistillOptions(Part):
     logits: Weight = 1.0
     semantic: Weight = 0.0
     motion: Weight = 0.0
+    losses: tuple[Loss, ...] = ()
 
 
 class FitOptions(Part):
@@ -190,9 +202,27 @@ class ComputeOptions(Part):
     threads: Annotated[int, Field(ge=0)] = 1
 
 
+class TestOptions(Part):
+    """What is done to the accelerometer of the test side, to see what a student bears.
+
+    Attributes:
+        noise: Standard deviation of noise that is added, g.
+        rotation: Angle by which the sensor is turned about an axis drawn for each recording,
+            radians.
+        rate: Samples a second that are left of each recording; None leaves all.
+    """
+
+    __test__ = False  # pytest takes classes of this name for tests
+
+    noise: NotNegative = 0.0
+    rotation: NotNegative = 0.0
+    rate: Annotated[float, Field(gt=0)] | None = None
+
+
 class Recipe(Part):
     """All of a run. The last stage of the chain is the student.
 
+    `train_share` is the share of training recordings that is used, drawn class by class.
     `labelled` is the share of training recordings whose label is used, drawn class by class. The
     others are pairs without a label: stages with teachers learn from them through their teachers,
     stages without see only those that are labelled, in as many steps.
@@ -205,10 +235,12 @@ class Recipe(Part):
     dataset: Choice
     protocol: Choice
     clips: ClipOptions = ClipOptions()
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
     embedding: Annotated[int, Field(ge=2)] = 64
     class_vectors: str | None = None
     views: ViewOptions = ViewOptions()
+    test: TestOptions = TestOptions()
     chain: Annotated[tuple[Stage, ...], Field(min_length=1)]
     compute: ComputeOptions = ComputeOptions()
 
@@ -227,6 +259,14 @@ class Recipe(Part):
                         f"stage {stage.name!r} learns from {teacher.stage!r}, "
                         f"which is no stage before it. {known}"
                     )
+            teachers = [teacher.stage for teacher in stage.teachers]
+            for loss in stage.distill.losses:
+                for name in loss.teachers:
+                    if name not in teachers:
+                        raise ValueError(
+                            f"loss {loss.name!r} of stage {stage.name!r} is about {name!r}, which "
+                            f"does not teach it. {nearest(name, teachers)}"
+                        )
             earlier.append(stage.name)
         return self
 
@@ -238,169 +278,3 @@ class Recipe(Part):
     def to_yaml(self) -> str:
         """The resolved recipe, every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
-
-
-def shipped() -> dict[str, str]:
-    """Names of the recipes that ship with the package, with what each is about."""
-    files = sorted(p for p in _folder().iterdir() if p.name.endswith(".yaml"))
-    return {p.name[:-5]: str(yaml.safe_load(p.read_text()).get("about", "")) for p in files}
-
-
-def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe by its shipped name or path, with `key.path=value` overrides applied.
-
-    In a key path a stage of the chain goes by its name: `chain.student.fit.epochs=10`.
-
-    Raises:
-        UsageError: No such recipe, YAML that does not parse, an unknown key, a wrong value.
-    """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.exists():
-        where = str(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise UsageError(
-                f"cannot be read as a recipe: {why}",
-                where=where,
-                remedy="Name a YAML file, or a recipe that `pskd recipes` lists",
-            ) from None
-    else:
-        if str(name) not in shipped():
-            raise UsageError(f"unknown recipe {str(name)!r}", remedy=nearest(str(name), shipped()))
-        where, text = str(name), (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
-    try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date, or lists in lists
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise UsageError(
-            f"not YAML{line}: {getattr(error, 'problem', error)}",
-            where=where,
-            remedy="Mend it, or start from a recipe that `pskd recipes` lists",
-        ) from None
-    if not isinstance(tree, dict):
-        raise UsageError("a recipe is a mapping of keys to values", where=where)
-    for override in overrides:
-        _override(tree, override)
-    return parse_recipe(tree, where)
-
-
-def parse_recipe(tree: Mapping[str, Any], where: str) -> Recipe:
-    """Check a tree of plain values; `where` is named in errors."""
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error, tree, where) from None
-
-
-def _folder() -> Any:
-    return resources.files("pskd") / "recipes"
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UsageError(
-            f"{override!r} is no override", remedy="Write key.path=value, for example seed=3"
-        )
-    node: Any = tree
-    *parents, last = path.split(".")
-    for key in parents:
-        node = _step(node, key, path)
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UsageError(f"the value of {path} is not YAML: {text[:100]!r}") from None
-    if isinstance(node, list):
-        _step(node, last, path)
-        node[_position(node, last)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise UsageError(f"{path}: {parents[-1]!r} holds no keys, it is {node!r}")
-
-
-def _step(node: Any, key: str, path: str) -> Any:
-    if isinstance(node, dict):
-        return node.setdefault(key, {})
-    if isinstance(node, list) and _position(node, key) is not None:
-        return node[_position(node, key)]
-    names = [str(_name(n)) for n in node] if isinstance(node, list) else []
-    raise UsageError(f"{path}: nothing is called {key!r}", remedy=nearest(key, names))
-
-
-def _name(item: Any) -> Any:
-    return item.get("name", item.get("stage")) if isinstance(item, dict) else item
-
-
-def _position(items: list[Any], key: str) -> Any:
-    for i, item in enumerate(items):
-        if key == str(i) or _name(item) == key:
-            return i
-    return None
-
-
-def _explain(error: ValidationError, tree: Mapping[str, Any], where: str) -> UsageError:
-    errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    node: Any = tree
-    parts: list[Any] = []
-    for part in first["loc"]:
-        # Where a value may be one of several types, the place also names the type that was tried.
-        if _holds(node, part):
-            node = node[part]
-            parts.append(part)
-    if first["type"] == "missing":
-        parts.append(first["loc"][-1])
-    node = tree
-    shown = []
-    for part in parts:
-        node = node[part] if _holds(node, part) else None
-        name = _name(node) if isinstance(part, int) else None
-        shown.append(str(name if name is not None else part))
-    key = ".".join(shown)
-    if first["type"] == "extra_forbidden":
-        return UsageError(
-            f"unknown key {key!r}",
-            where=where,
-            remedy=nearest(str(parts[-1]), _known_keys(parts[:-1])),
-        )
-    if first["type"] == "missing":
-        return UsageError(f"key {key!r} is missing", where=where, remedy="Add it to the recipe")
-    message = first["msg"].removeprefix("Value error, ")
-    got = f", not {first['input']!r}" if not isinstance(first["input"], dict | list) else ""
-    expected = first.get("ctx", {}).get("expected") if first["type"] == "literal_error" else None
-    remedy = None
-    if expected is not None and isinstance(first["input"], str):
-        remedy = nearest(first["input"], [w.strip(" '") for w in _split_words(str(expected))])
-    if isinstance(first["input"], dict) and first["type"] not in ("value_error", "model_type"):
-        message, remedy = "takes a value and has no keys of its own", f"Write {key}=VALUE"
-    elif first["type"] == "model_type":
-        message, remedy = "needs keys of its own", nearest("", _known_keys(parts))
-    return UsageError(f"{key}: {message}{got}" if key else message, where=where, remedy=remedy)
-
-
-def _split_words(expected: str) -> list[str]:
-    return expected.replace(" or ", ", ").split(", ")
-
-
-def _holds(node: Any, part: Any) -> bool:
-    if isinstance(node, list | tuple):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, dict) and part in node
-
-
-def _known_keys(path: list[Any]) -> list[str]:
-    """Keys allowed at a place of the recipe, found by walking the types."""
-    parts: dict[str, type[Part]] = {
-        "dataset": Choice, "protocol": Choice, "model": Choice, "clips": ClipOptions,
-        "views": ViewOptions, "chain": Stage, "distill": DistillOptions, "fit": FitOptions,
-        "compute": ComputeOptions, "teachers": Teacher,
-    }  # fmt: skip
-    names = [p for p in path if isinstance(p, str)]
-    weights = {"label", "logits", "semantic", "motion", "weight"}
-    if names and names[-1] in weights:
-        return list(Schedule.model_fields)
-    return list(parts.get(names[-1], Recipe).model_fields if names else Recipe.model_fields)

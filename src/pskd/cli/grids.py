@@ -1,0 +1,141 @@
+"""`pskd compare`: many runs from one grid, and the page that compares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from pskd.cli.console import JsonFlag, Plugins, cache, err, out, print_json, resumable, tasks_bar
+from pskd.errors import PskdError, UsageError
+from pskd.files import write_atomic
+from pskd.recipe import shipped
+from pskd.recipe.grid import cells, load_grid
+
+app = typer.Typer()
+Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, by commas.")]
+
+
+@app.command()
+def compare(
+    grid: Annotated[str, typer.Argument(help="Name of a shipped grid, or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to every recipe."),
+    ] = None,
+    data_root: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DATASET=]FOLDER", help="Folder of a dataset's own files; again."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the grid. Default: runs/GRID.")
+    ] = None,
+    methods: Names = None,
+    tables: Names = None,
+    engine: Annotated[
+        Literal["joblib", "ray", "dask"], typer.Option(help="Who runs the cells.")
+    ] = "joblib",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time. Default: all cores or the cluster.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray or Dask cluster that runs already.")
+    ] = None,
+    plugin: Plugins = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, train none.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train every cell of a grid and compare the methods.
+
+    Teachers are trained once and shared, finished cells are skipped, a cell that fails is named and
+    the rest finish. Stopped or killed, the same command goes on where it was.
+
+    Example: pskd compare demo-methods --jobs 2
+    """
+    from pskd.evaluate.study import load_study
+    from pskd.evaluate.study_page import write_study_report
+    from pskd.evaluate.study_tables import study_json, study_latex, study_markdown, study_terminal
+    from pskd.train.grid import compare as compare_cells
+    from pskd.train.grid import is_finished
+
+    read, beside = load_grid(grid)
+    wanted = cells(
+        read, beside, overrides=overrides or (), methods=_split(methods), tables=_split(tables)
+    )
+    folder = folder or Path("runs") / read.name
+    if dry_run:
+        states = {cell: is_finished(folder, cell) for cell in wanted}
+        if as_json:
+            print_json([{"cell": c.path.as_posix(), "done": d} for c, d in states.items()])
+        else:
+            for cell, done in states.items():
+                out.print(f"{cell.path.as_posix()}{'  done' if done else ''}", soft_wrap=True)
+        return
+    failed: list[str] = []
+    with resumable(), tasks_bar() as told:
+        for outcome in compare_cells(
+            read,
+            wanted,
+            out=folder,
+            data_roots=dict(_root(text) for text in data_root or ()),
+            cache=cache(),
+            engine=engine,
+            workers=jobs,
+            address=address,
+            plugins=plugin or (),
+            notice=lambda text: err.print(text, style="yellow", markup=False, soft_wrap=True),
+        ):
+            told(outcome)
+            if outcome.error and outcome.task.cell:
+                failed.append(str(outcome.task))
+    study = load_study(folder)
+    page = write_study_report(study, folder / "report.html")
+    for table in study.tables:
+        for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
+            path = folder / f"{table.name}.{suffix}"
+            write_atomic(path, text.encode(), remedy="Free some space")
+    if as_json:
+        print_json(study_json(study))
+    else:
+        for table in study.tables:
+            out.print(study_terminal(table))
+        out.print(f"Report: {page}", soft_wrap=True)
+    if failed:
+        raise PskdError(
+            f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed[:5])}"
+            f"{', ...' if len(failed) > 5 else ''}",
+            remedy="grid.json and the report say why; the same command tries them again",
+        )
+
+
+@app.command()
+def grids(as_json: JsonFlag = False) -> None:
+    """List the grids that ship.
+
+    Example: pskd grids
+    """
+    if as_json:
+        print_json(shipped("grid"))
+        return
+    table = Table("grid", "about")
+    for name, about in shipped("grid").items():
+        table.add_row(name, about)
+    out.print(table)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return [name.strip() for name in names.split(",")] if names is not None else None
+
+
+def _root(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals:
+        return "", Path(text)
+    from pskd.datasets import DATASETS
+    from pskd.errors import nearest
+
+    if name not in DATASETS:
+        raise UsageError(f"unknown dataset {name!r} in --data-root", remedy=nearest(name, DATASETS))
+    return name, Path(path)

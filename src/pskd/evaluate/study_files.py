@@ -1,0 +1,98 @@
+"""grid.json: the tables of a grid and the state of each of its cells."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from pskd.errors import CheckpointError
+
+FORMAT = 1
+"""Newest version of grid.json that this package reads."""
+
+STUDENT_ALONE = "student_alone"
+"""The baseline that cells have in their own run: the student, trained without teachers."""
+
+
+@dataclass(frozen=True)
+class ListedMethod:
+    """A row of a table, and the heading it stands under."""
+
+    name: str
+    about: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class ListedTable:
+    """What a table asks for: every method with every seed on every fold."""
+
+    name: str
+    baseline: str
+    methods: tuple[ListedMethod, ...]
+    seeds: tuple[int, ...]
+    folds: tuple[str, ...] = ("",)
+    about: str = ""
+    varies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ListedCell:
+    """How far a cell is, and its run folder, relative to that of the grid."""
+
+    table: str
+    method: str
+    seed: int
+    fold: str
+    path: str
+    state: Literal["done", "missing", "failed"]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """grid.json."""
+
+    format: int
+    name: str
+    tables: tuple[ListedTable, ...]
+    cells: tuple[ListedCell, ...]
+    about: str = ""
+
+
+def read_grid(path: Path) -> Grid:
+    """Read grid.json.
+
+    Raises:
+        CheckpointError: It is missing, torn, or of a newer format.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = json.loads(text)
+        version = tree.get("format") if isinstance(tree, dict) else None
+        if isinstance(version, int) and version > FORMAT:
+            raise CheckpointError(
+                f"grid of format {version}, this version reads up to {FORMAT}",
+                where=path,
+                remedy="Update pskd: pip install --upgrade pskd",
+            )
+        grid = TypeAdapter(Grid).validate_json(text)
+    except FileNotFoundError:
+        raise _torn(path, "missing") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _torn(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, RecursionError):
+        raise _torn(path, "not JSON") from None
+    for table in grid.tables:
+        if table.baseline not in [STUDENT_ALONE, *(method.name for method in table.methods)]:
+            raise _torn(path, f"baseline {table.baseline!r} of {table.name!r} is no method of it")
+    return grid
+
+
+def _torn(where: Path, what: str) -> CheckpointError:
+    return CheckpointError(what, where=where, remedy="Run its `pskd compare` command again")

@@ -1,0 +1,57 @@
+"""DeepConvLSTM: convolutions over each axis, then two LSTM layers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pskd.models.base import Model, Output, Signal, register
+
+FILTERS, KERNEL, UNITS = 64, 5, 128
+
+
+@register("deepconvlstm")
+class DeepConvLSTM(Model):
+    """Four convolutions without padding or pooling, two LSTM layers, the last time step.
+
+    Filters span 5 samples of one axis and are the same for all axes; at every time step the LSTM
+    sees all filters of all axes. Weights start orthogonal.
+
+    Source: Ordonez and Roggen, "Deep convolutional and LSTM recurrent neural networks for
+    multimodal wearable activity recognition", Sensors 16(1):115, 2016, section 2 and figure 4:
+    C(64)-C(64)-C(64)-C(64)-R(128)-R(128)-Sm. Ours is the embedding, a linear layer between the last
+    time step and the classifier, and windows that are not normalised. The LSTM is PyTorch's, which
+    has no peepholes.
+
+    Args:
+        signal: The signals of the run.
+        dropout: Before both LSTM layers and before the embedding; 0.5 in the paper.
+    """
+
+    inputs = ("acceleration",)
+    feature_channels = UNITS
+
+    def __init__(self, signal: Signal, dropout: float = 0.5) -> None:
+        super().__init__()
+        if signal.samples <= 4 * (KERNEL - 1):
+            raise ValueError(f"windows of {signal.samples} samples leave no time step")
+        self.convolutions = nn.Sequential()
+        for channels in (1, FILTERS, FILTERS, FILTERS):
+            self.convolutions.extend([nn.Conv2d(channels, FILTERS, (1, KERNEL)), nn.ReLU()])
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(
+            FILTERS * signal.channels, UNITS, num_layers=2, dropout=dropout, batch_first=True
+        )
+        self.embedding = nn.Linear(UNITS, signal.embedding)
+        self.classifier = nn.Linear(signal.embedding, signal.classes)
+        for name, weight in self.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(weight)
+            else:  # the rows of an LSTM's weights are four gates
+                for gate in weight.chunk(4 if "lstm" in name else 1):
+                    nn.init.orthogonal_(gate)
+
+    def forward(self, acceleration: Tensor) -> Output:
+        maps = self.convolutions(acceleration.unsqueeze(1))  # [B, filters, axes, T']
+        steps, _ = self.lstm(self.dropout(maps.flatten(1, 2).transpose(1, 2)))
+        embedding = self.embedding(self.dropout(steps[:, -1]))
+        return Output(self.classifier(embedding), embedding, steps.transpose(1, 2))

@@ -1,0 +1,233 @@
+"""A grid: recipes that are compared, from one YAML file.
+
+A grid names a base recipe, the methods as changes to it, and the tables: each a dataset, a
+protocol and its folds. A cell is one method on one table with one fold and one seed, and so a
+recipe of its own:
+
+    format: 1
+    name: my-methods
+    recipe: utd-mhad                   # shipped, or a path beside this file
+    seeds: [0, 1, 2]
+    baseline: alone                    # whom differences are against
+    tables:
+      cross_subject: {}
+      leave_one_subject_out:
+        folds:
+          s1: {protocol: {name: leave_one_subject_out, options: {held_out: 1}}}
+          s2: {protocol: {name: leave_one_subject_out, options: {held_out: 2}}}
+
+Methods:
+      alone: {set: {chain.student.teachers: [], chain.student.distill: {selection: label}}}
+      kd: {set: {chain.student.teachers: [fused], chain.student.distill: {selection: average}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from pskd.errors import UsageError, nearest
+from pskd.recipe.explain import explain
+from pskd.recipe.parts import Part, Recipe
+from pskd.recipe.reading import parse_override, parse_recipe, read_tree, set_value
+
+FORMAT = 1
+"""Version of the grid format that this package writes."""
+
+OWN = "student_alone"
+"""The baseline that every cell has beside it: its own student without teachers."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Seeds = tuple[Annotated[int, Field(ge=0, lt=2**31, strict=True)], ...]
+Changes = dict[str, Any]
+"""Values by key path of a recipe."""
+
+
+class Method(Part):
+    """One method.
+
+    Attributes:
+        about: What it is, a line.
+        group: Ablations of one group are drawn together.
+        set: What it changes in the recipe.
+    """
+
+    about: str = ""
+    group: str = ""
+    set: Changes = Field(default_factory=dict)
+
+
+class Table(Part):
+    """One table of results: recordings that everybody in it is tested on.
+
+    Attributes:
+        about: What it is, a line.
+        recipe: Another base recipe than the grid's.
+        set: What it changes in the recipe, before the methods do.
+        folds: Changes of each fold by its name; their test sides are pooled.
+        seeds: Others than the grid's.
+        methods: Names of those in it, in order; all, if None.
+        baseline: Another one than the grid's.
+        varies: Key paths in which its methods may differ although the comparison depends on them.
+    """
+
+    about: str = ""
+    recipe: str | None = None
+    set: Changes = Field(default_factory=dict)
+    folds: dict[Name, Changes] = Field(default_factory=dict)
+    seeds: Seeds | None = None
+    methods: tuple[str, ...] | None = None
+    baseline: str | None = None
+    varies: tuple[str, ...] = ()
+
+
+class Grid(Part):
+    """All of a comparison; see the head of this module."""
+
+    format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
+    name: Name
+    about: str = ""
+    recipe: str
+    set: Changes = Field(default_factory=dict)
+    seeds: Annotated[Seeds, Field(min_length=1)]
+    baseline: str = OWN
+    tables: Annotated[dict[Name, Table], Field(min_length=1)]
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_hold(self) -> Grid:
+        if self.format > FORMAT:
+            raise ValueError(f"format {self.format} is newer than {FORMAT}: update pskd")
+        for name, table in self.tables.items():
+            used = table.methods if table.methods is not None else tuple(self.methods)
+            for method in used:
+                if method not in self.methods:
+                    raise ValueError(
+                        f"table {name!r} has an unknown method {method!r}. "
+                        f"{nearest(method, self.methods)}"
+                    )
+            baseline = table.baseline or self.baseline
+            if baseline not in (*used, OWN):
+                raise ValueError(
+                    f"the baseline {baseline!r} is no method of table {name!r}. "
+                    f"{nearest(baseline, (*used, OWN))}"
+                )
+        return self
+
+    def to_yaml(self) -> str:
+        """The grid as it was read, defaults left out."""
+        tree = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump({"format": self.format, **tree}, sort_keys=False, width=100)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one table, with one fold ("" for none) and one seed."""
+
+    table: str
+    method: str
+    fold: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def path(self) -> Path:
+        """Its run folder in the folder of the grid."""
+        name = f"seed{self.seed}" if not self.fold else f"{self.fold}-seed{self.seed}"
+        return Path("cells") / self.table / self.method / name
+
+
+def load_grid(name: str | Path) -> tuple[Grid, Path | None]:
+    """Read a grid by its shipped name or path; with the folder that its recipes may lie in.
+
+    Raises:
+        UsageError: No such grid, YAML that does not parse, an unknown key, a wrong value.
+    """
+    tree, where = read_tree(name, "grid")
+    try:
+        grid = Grid.model_validate(tree)
+    except ValidationError as error:
+        parts: dict[str, type[Part]] = {"tables": Table, "methods": Method}
+        raise explain(error, tree, where, Grid, parts) from None
+    return grid, Path(where).parent if Path(where).exists() else None
+
+
+def cells(
+    grid: Grid,
+    folder: Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    methods: Iterable[str] | None = None,
+    tables: Iterable[str] | None = None,
+) -> tuple[Cell, ...]:
+    """All cells of a grid: table by table, method by method, seeds last.
+
+    Stages that the student does not learn from, straight or through others, are left out.
+
+    Args:
+        grid: The grid.
+        folder: Where its recipes are looked for, when they are no shipped ones.
+        overrides: `key.path=value`, changes to every recipe, applied last.
+        methods: Only these.
+        tables: Only these.
+
+    Raises:
+        UsageError: An unknown method or table; a recipe that does not hold, with its cell named.
+    """
+    wanted = _some("method", methods, grid.methods)
+    changes = [parse_override(override) for override in overrides]
+    made = []
+    for name in _some("table", tables, grid.tables):
+        table = grid.tables[name]
+        base = table.recipe or grid.recipe
+        if folder is not None and (folder / base).is_file():
+            base = str(folder / base)
+        tree, _ = read_tree(base)
+        for method in table.methods if table.methods is not None else grid.methods:
+            if method not in wanted:
+                continue
+            for fold, fold_changes in (table.folds or {"": {}}).items():
+                for seed in table.seeds or grid.seeds:
+                    own = deepcopy(tree)
+                    where = f"{grid.name}: {name}, {method}"
+                    parts = (grid.set, table.set, grid.methods[method].set, fold_changes)
+                    for path, value in [p for part in parts for p in part.items()] + changes:
+                        _set(own, path, deepcopy(value), where)
+                    own |= {"name": method, "about": grid.methods[method].about, "seed": seed}
+                    recipe = _needed(parse_recipe(own, where))
+                    made.append(Cell(name, method, fold, seed, recipe))
+    return tuple(made)
+
+
+def _some(kind: str, chosen: Iterable[str] | None, known: Mapping[str, Any]) -> list[str]:
+    names = list(known) if chosen is None else list(chosen)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown {kind} {name!r}", remedy=nearest(name, known))
+    return names
+
+
+def _set(tree: dict[str, Any], path: str, value: Any, where: str) -> None:
+    try:
+        set_value(tree, path, value)
+    except UsageError as error:
+        raise UsageError(error.what, where=where, remedy=error.remedy) from None
+
+
+def _needed(recipe: Recipe) -> Recipe:
+    """The recipe without stages that the student does not learn from."""
+    by_name = {stage.name: stage for stage in recipe.chain}
+    needed, open_ = {recipe.student.name}, [recipe.student]
+    while open_:
+        for teacher in open_.pop().teachers:
+            if teacher.stage not in needed:
+                needed.add(teacher.stage)
+                open_.append(by_name[teacher.stage])
+    chain = tuple(stage for stage in recipe.chain if stage.name in needed)
+    return recipe.model_copy(update={"chain": chain})

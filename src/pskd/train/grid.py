@@ -1,0 +1,218 @@
+"""Many runs: the cells of a grid, whose stages are trained once each and shared.
+
+A stage of a cell is known by all that its training depends on (`stage_key`), and lies in the
+folder of the grid under that name: cells that need the same teacher find it there. Teachers that
+several students listen to on the same views are asked once, into a book of lessons. The folder:
+
+    grid.yaml, grid.json      what was asked for, and what there is of it
+    stages/KEY.ckpt           every stage, once
+    lessons/KEY/              books of lessons; they go when all cells are finished
+    cells/TABLE/METHOD/...    a run folder a cell
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pskd.distill.objective import wants_features
+from pskd.errors import PskdError, UsageError
+from pskd.recipe import Recipe, load_recipe
+from pskd.recipe.grid import Cell, Grid
+from pskd.train.checkpoint import write_run_file
+from pskd.train.engines import Engine, run
+from pskd.train.plugins import load_plugins
+from pskd.train.stages import check_stage, stage_key, stages
+from pskd.train.tasks import Place, Task, book_key, data_of, work
+
+FORMAT = 1
+"""Version of the format of grid.json."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of a task: done, or why not."""
+
+    task: Task
+    error: str | None
+    done: int
+    of: int
+
+
+def compare(
+    grid: Grid,
+    wanted: Sequence[Cell],
+    *,
+    out: Path,
+    data_roots: Mapping[str, Path],
+    cache: Path,
+    engine: Engine = "joblib",
+    workers: int | None = None,
+    address: str | None = None,
+    plugins: Iterable[Path] = (),
+    notice: Callable[[str], None] = print,
+) -> Iterator[Outcome]:
+    """Train the cells of a grid, or what is left of them, and tell of every task as it ends.
+
+    Cells that are finished are skipped; one that fails is told of and the rest go on. Several
+    machines can work on one folder, if all see it, the data and the cache under the same paths.
+
+    Args:
+        grid: The grid, to be written down beside the cells.
+        wanted: Its cells, or some of them.
+        out: Folder of the grid.
+        data_roots: Folder of each dataset's own files by its name; "" for all others.
+        cache: Folder of parsed datasets.
+        engine: Who runs the tasks.
+        workers: Tasks at the same time.
+        address: A cluster that runs already.
+        plugins: Python files with methods of the user's own.
+        notice: Told of lost workers.
+
+    Raises:
+        UsageError: A cell's folder holds another recipe, or a method cannot work at all.
+        PskdError: The folder cannot be written, or the data cannot be used as a recipe says.
+    """
+    place = Place(
+        out.absolute(), dict(data_roots), cache.absolute(), tuple(plugins), uuid.uuid4().hex
+    )
+    load_plugins(place.plugins)
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_grid(out))):
+        raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
+    for cell in wanted:
+        _refuse_another(out, cell)
+    firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(wanted)}
+    for (table, method), recipe in firsts.items():
+        _check(recipe, place, f"{table}, {method}")
+    write_run_file(out / "grid.yaml", grid.to_yaml().encode())
+    errors: dict[Path, str] = {}
+    write_grid(grid, wanted, out, errors)
+    left = [cell for cell in wanted if not is_finished(out, cell)]
+    tasks = plan(left)
+    ended = run(
+        engine, partial(work, place), tasks, workers=workers, address=address, notice=notice
+    )
+    for n, done in enumerate(ended, 1):
+        if done.task.cell:
+            if done.error:
+                errors[done.task.cell.path] = done.error
+            write_grid(grid, wanted, out, errors)
+        yield Outcome(done.task, done.error, n, len(tasks))
+    if all(is_finished(out, cell) for cell in wanted):
+        shutil.rmtree(out / "lessons", ignore_errors=True)
+
+
+def is_finished(out: Path, cell: Cell) -> bool:
+    """Whether a cell needs no more work: the report is what a run writes last."""
+    return (out / cell.path / "report.html").is_file()
+
+
+def plan(cells: Sequence[Cell]) -> list[Task]:
+    """What is to be done for some cells, each thing once and after all that it needs.
+
+    Stages that teach or that several cells have are tasks of their own, as are the lessons that
+    several stages listen to. What is left is trained with its cell.
+    """
+    depth: dict[str, int] = {}
+    stage_tasks: dict[str, Task] = {}
+    users: Counter[str] = Counter()
+    teaching: set[str] = set()
+    books: dict[str, Task] = {}
+    pupils: dict[str, set[str]] = {}
+    for cell in cells:
+        keys: dict[str, str] = {}
+        for stage in stages(cell.recipe):
+            key = keys[stage.name] = stage_key(cell.recipe, stage)
+            taught_by = [keys[teacher.stage] for teacher in stage.teachers]
+            depth[key] = 1 + max((depth[k] for k in taught_by), default=-1)
+            stage_tasks.setdefault(key, Task(cell.recipe, stage.name))
+            users[key] += 1
+            teaching.update(taught_by)
+            for teacher in stage.teachers:
+                book = book_key(cell.recipe, stage, keys[teacher.stage])
+                pupils.setdefault(book, set()).add(key)
+                features = teacher.stage in wants_features(stage)
+                features |= book in books and books[book].features
+                depth[book] = depth[keys[teacher.stage]]
+                books[book] = Task(cell.recipe, stage.name, teacher.stage, features)
+    shared = [(2 * depth[k], t) for k, t in stage_tasks.items() if k in teaching or users[k] > 1]
+    shared += [(2 * depth[k] + 1, t) for k, t in books.items() if len(pupils[k]) > 1]
+    ordered = [task for _, task in sorted(shared, key=lambda pair: pair[0])]
+    return ordered + [Task(cell.recipe, cell=cell) for cell in cells]
+
+
+def write_grid(grid: Grid, cells: Sequence[Cell], out: Path, errors: Mapping[Path, str]) -> None:
+    """grid.json: what a report of the grid is made of, beside the run folders."""
+
+    def state(cell: Cell) -> dict[str, Any]:
+        done = is_finished(out, cell)
+        word = "done" if done else "failed" if cell.path in errors else "missing"
+        return {
+            "table": cell.table,
+            "method": cell.method,
+            "seed": cell.seed,
+            "fold": cell.fold,
+            "path": cell.path.as_posix(),
+            "state": word,
+            "error": "" if done else errors.get(cell.path, ""),
+        }
+
+    tables = []
+    for name, table in grid.tables.items():
+        own = [cell for cell in cells if cell.table == name]
+        if not own:
+            continue
+        tables.append(
+            {
+                "name": name,
+                "about": table.about,
+                "baseline": table.baseline or grid.baseline,
+                "varies": list(table.varies),
+                "methods": [
+                    {"name": m, **grid.methods[m].model_dump(include={"about", "group"})}
+                    for m in dict.fromkeys(cell.method for cell in own)
+                ],
+                "seeds": list(dict.fromkeys(cell.seed for cell in own)),
+                "folds": list(dict.fromkeys(cell.fold for cell in own)),
+            }
+        )
+    content = {
+        "format": FORMAT,
+        "name": grid.name,
+        "about": grid.about,
+        "tables": tables,
+        "cells": [state(cell) for cell in cells],
+    }
+    write_run_file(out / "grid.json", (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _check(recipe: Recipe, place: Place, where: str) -> None:
+    data = data_of(recipe, place)
+    try:
+        for stage in recipe.chain:
+            check_stage(recipe, stage, data)
+    except PskdError as error:
+        raise type(error)(
+            error.what, where=f"{where}: {error.where}", remedy=error.remedy
+        ) from error
+
+
+def _is_grid(out: Path) -> bool:
+    return (out / "grid.yaml").is_file()
+
+
+def _refuse_another(out: Path, cell: Cell) -> None:
+    path = out / cell.path / "recipe.yaml"
+    if path.exists() and load_recipe(path) != cell.recipe:
+        raise UsageError(
+            "this cell's folder was made by another recipe",
+            where=out / cell.path,
+            remedy="Choose another --out, or delete the cell's folder",
+        )

@@ -1,0 +1,153 @@
+"""The stages of a run: what they are, what they depend on, and where they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from pskd.distill.objective import wants_skeletons
+from pskd.errors import DataError, UsageError
+from pskd.models import Model, Signal, build, count_macs
+from pskd.recipe import DistillOptions, Recipe, Stage
+from pskd.train.fit import Progress, fit, make_objective, visible
+from pskd.train.prepare import Prepared
+from pskd.train.stream import draw_seed
+
+ALONE = "student_alone"
+"""Name of the stage that trains the student without any teacher."""
+
+_ELSEWHERE = {"name", "about", "chain", "test"}
+"""Keys of a recipe that do not change how a stage is trained, or stand in its key as the stage."""
+
+
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """The chain and, after it, the student alone: the same without teachers or skeletons.
+
+    A student that nobody teaches is alone as it is.
+    """
+    student = recipe.student
+    if not student.teachers and not wants_skeletons(student):
+        return recipe.chain
+    alone = DistillOptions(selection="label", semantic=student.distill.semantic)
+    changes = {"name": ALONE, "teachers": (), "distill": alone}
+    return (*recipe.chain, student.model_copy(update=changes))
+
+
+def stream_of(recipe: Recipe, stage: Stage) -> str:
+    """Whose weights a stage starts from and whose views it sees: alone, the student's."""
+    return recipe.student.name if stage.name == ALONE else stage.name
+
+
+def stage_key(recipe: Recipe, stage: Stage) -> str:
+    """A hash of all settings that the training of a stage depends on, its teachers' included.
+
+    Stages with the same key, of whatever recipe, end with the same weights on the same data.
+    """
+    by_name = {s.name: s for s in recipe.chain}
+    settings = recipe.model_dump(mode="json", exclude=_ELSEWHERE)
+    own = stage.model_dump(mode="json", include={"model", "distill", "fit"})
+    teachers = [
+        [teacher.model_dump(mode="json"), stage_key(recipe, by_name[teacher.stage])]
+        for teacher in stage.teachers
+    ]
+    content = [settings, own, teachers, stream_of(recipe, stage)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str]:
+    """What a checkpoint must share with a stage to be taken up."""
+    return {
+        "settings": stage_key(recipe, stage),
+        "data": prepared.store.key,
+        "class vectors": hashlib.sha256(prepared.class_vectors.numpy().tobytes()).hexdigest(),
+    }
+
+
+def checkpoint_path(out: Path, stage: Stage) -> Path:
+    """Where a stage keeps its checkpoint."""
+    return out / "checkpoints" / f"{stage.name}.ckpt"
+
+
+def role(recipe: Recipe, stage: Stage) -> str:
+    """`teacher`, `student` or `alone`."""
+    if stage.name == ALONE:
+        return "alone"
+    return "student" if stage.name == recipe.student.name else "teacher"
+
+
+def train_stage(
+    recipe: Recipe,
+    prepared: Prepared,
+    stage: Stage,
+    teachers: Mapping[str, Model],
+    *,
+    fabric: Fabric,
+    checkpoint: Path,
+    report: Callable[[Progress], None],
+    books: Mapping[str, Path] | None = None,
+) -> tuple[Model, list[dict[str, Any]]]:
+    """Train a stage, or what is left of it; see `fit`."""
+    stream = stream_of(recipe, stage)
+    torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
+    return fit(
+        stage,
+        build_model(stage, prepared.signal),
+        prepared.train,
+        prepared.validation,
+        teachers,
+        books=books,
+        recipe=recipe,
+        class_vectors=prepared.class_vectors,
+        up=prepared.source.layout.up,
+        fabric=fabric,
+        checkpoint=checkpoint,
+        identity=identity(recipe, prepared, stage),
+        stream=stream,
+        report=report,
+    )
+
+
+def build_model(stage: Stage, signal: Signal) -> Model:
+    """The model of a stage, its weights drawn from torch's global generator."""
+    try:
+        return build(stage.model.name, signal, **stage.model.options)
+    except UsageError as error:
+        where = f"chain.{stage.name}.model"
+        raise UsageError(error.what, where=where, remedy=error.remedy) from error
+
+
+def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
+    """Build a model and its loss, and run the model once.
+
+    Raises:
+        UsageError: The options of the model or of a loss do not fit.
+        DataError: A side without any clip that it can see.
+    """
+    try:
+        model = build_model(stage, prepared.signal)
+        count_macs(model, prepared.signal)
+    except RuntimeError as error:
+        raise UsageError(
+            f"the model does not run: {error}",
+            where=f"chain.{stage.name}.model",
+            remedy="Change its options",
+        ) from error
+    by_name = {s.name: s for s in recipe.chain}
+    teachers = {t.stage: build_model(by_name[t.stage], prepared.signal) for t in stage.teachers}
+    make_objective(recipe, stage, model, teachers, prepared.train, prepared.signal.classes)
+    for side, clips in (
+        ("training", prepared.train),
+        ("validation", prepared.validation),
+        ("test", prepared.test),
+    ):
+        if clips is not None and not len(visible(model, clips)):
+            raise DataError(
+                f"stage {stage.name!r} needs skeletons, and no {side} recording has one",
+                remedy="Take the stage out of the chain, or add recordings with a skeleton",
+            )
