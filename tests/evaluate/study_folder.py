@@ -111,6 +111,7 @@ def write_study(
     **table: Any,
 ) -> Path:
     """Write grid.json and its cells; with folds, each tests the subject it is named after."""
+    out.mkdir(parents=True, exist_ok=True)
     cells = []
     for method in methods:
         for seed in seeds:

@@ -113,7 +113,7 @@ def test_nothing_but_zeros_is_drawn_too() -> None:
         (GAIN, "c-student", True),
         (difference(-0.02, (-0.03, -0.01)), "c-down", True),
         (LOSS, "c-alone", False),
-        (difference(0.02, (0.005, 0.04), p=0.05), "c-alone", False),
+        (difference(0.02, (0.005, 0.04), p=0.06), "c-alone", False),
         (difference(0.02, None), "c-alone", False),
     ],
 )
@@ -195,12 +195,12 @@ CROWDS = {
 @pytest.mark.parametrize("dots", CROWDS.values(), ids=list(CROWDS))
 def test_names_overlap_neither_each_other_nor_dots(dots: list[tuple[float, float]]) -> None:
     names = [f"method {'x' * (k % 12)}" for k in range(30)]
-    boxes = place(dots, names, (38, 0, 900, 416))
+    boxes = place(dots, names, (38, 0, 900, 506))
     found = [box for box in boxes if box is not None]
     assert len(found) == 30
     for (left, top, right, bottom), name in zip(found, names, strict=True):
         assert right - left == pytest.approx(text_width(name))
-        assert left >= 38 and right <= 900 and top >= 0 and bottom <= 416
+        assert left >= 38 and right <= 900 and top >= 0 and bottom <= 506
         assert not any(
             left < x + RADIUS and x - RADIUS < right and top < y + RADIUS and y - RADIUS < bottom
             for x, y in dots

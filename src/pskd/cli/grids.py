@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from pskd.cli.console import JsonFlag, Plugins, cache, err, out, print_json, resumable, tasks_bar
+from pskd.cli.console import (
+    JsonFlag,
+    Plugins,
+    cache,
+    err,
+    out,
+    print_json,
+    resumable,
+    say,
+    tasks_bar,
+)
 from pskd.errors import PskdError, UsageError
 from pskd.files import write_atomic
 from pskd.recipe import shipped
@@ -66,12 +76,11 @@ def compare(
     )
     folder = folder or Path("runs") / read.name
     if dry_run:
-        states = {cell: is_finished(folder, cell) for cell in wanted}
+        states = {cell.path.as_posix(): is_finished(folder, cell) for cell in wanted}
         if as_json:
-            print_json([{"cell": c.path.as_posix(), "done": d} for c, d in states.items()])
+            print_json([{"cell": path, "done": done} for path, done in states.items()])
         else:
-            for cell, done in states.items():
-                out.print(f"{cell.path.as_posix()}{'  done' if done else ''}", soft_wrap=True)
+            say(*(f"{path}{'  done' if done else ''}" for path, done in states.items()))
         return
     failed: list[str] = []
     with resumable(), tasks_bar() as told:

@@ -142,8 +142,8 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, str]:
 def _pool_folds(runs: Sequence[Run]) -> list[Run]:
     """Join runs of one recipe and seed that held out different subjects."""
     trainings: dict[str, list[Run]] = {}
-    for k, run in enumerate(runs):
-        facts, key = run.summary, str(k)
+    for position, run in enumerate(runs):
+        facts, key = run.summary, str(position)
         if facts.protocol.name == BY_SUBJECT:
             same = {k: v for k, v in settings(run.recipe).items() if not k.startswith(BY_FOLD)}
             classes, stages = list(facts.dataset.classes), list(facts.stages)

@@ -129,7 +129,7 @@ def cost_map(
         x=(min(xs) - room_x, max(xs) + room_x),
         y=(min(means) - room_y, max(means) + room_y),
         width=900,
-        height=300 + 5 * len(methods),
+        height=300 + 8 * len(methods),
         top=14,
         bottom=34,
     )

@@ -85,7 +85,8 @@ def read_grid(path: Path) -> Grid:
         raise _torn(path, "missing") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise _torn(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"])
+        raise _torn(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
     except (ValueError, RecursionError):
         raise _torn(path, "not JSON") from None
     for table in grid.tables:

@@ -122,22 +122,25 @@ def study_json(study: Study) -> dict[str, Any]:
 
 
 def caption(table: StudyTable) -> str:
-    """Say what the figures of a table are: clips, seeds, protocol, baseline, intervals."""
-    facts, seeds = table.protocol, ", ".join(map(str, table.seeds))
+    """Say what the figures of a table are: clips, seeds, protocol, baseline, intervals, p."""
+    facts, several = table.protocol, len(table.seeds) > 1
+    seeds = f"seed{'s' * several} {', '.join(map(str, table.seeds))}"
     people = len(facts.subjects.get("test", ()))
     sentences = [
-        f"{clips(table.clips)}{f' of {people} people' if people else ''} a seed, "
-        f"seeds {seeds}; mean ± standard deviation over seeds.",
+        f"{clips(table.clips)}{f' of {people} people' if people > 1 else ''}, {seeds}"
+        f"{'; mean ± standard deviation over seeds' * several}.",
         f"{facts.note[:1].upper()}{facts.note[1:]}." if facts.note else "",
         f"Methods differ in {', '.join(table.varies)} too." if table.varies else "",
     ]
     found = [method.difference for method in table.methods if method.difference]
     if found:
+        score = SCORES[table.dataset.headline]
+        drawn = "another training" if several else "these trainings"
         sentences += [
-            f"Difference: {SCORES[table.dataset.headline].lower()} minus that of {table.baseline}, "
-            "in points, with its 95 % interval for another training tested on other people: "
-            f"bootstrap over seeds and test subjects, paired, {RESAMPLES:,} resamples, "
-            "percentiles stretched to Student's t.",
+            f"Difference: {score[0].lower()}{score[1:]} minus that of {table.baseline}, in points, "
+            f"with its 95 % interval for {drawn} tested on other people: paired bootstrap over "
+            f"{'seeds and ' * several}test subjects, {RESAMPLES:,} resamples, percentiles "
+            "stretched to Student's t.",
             "p: exact McNemar test of the predictions of each seed, clips taken as independent, "
             "joined over seeds by the rule of the median, Holm's correction over "
             f"{len(found)} comparison{'s' * (len(found) != 1)}.",

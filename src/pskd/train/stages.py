@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from pskd.distill.objective import wants_skeletons
+from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
 from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import DistillOptions, Recipe, Stage
@@ -62,10 +62,11 @@ def stage_key(recipe: Recipe, stage: Stage) -> str:
 
 def identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str]:
     """What a checkpoint must share with a stage to be taken up."""
+    vectors = prepared.class_vectors if wants_class_vectors(stage) else torch.zeros(0)
     return {
         "settings": stage_key(recipe, stage),
         "data": prepared.store.key,
-        "class vectors": hashlib.sha256(prepared.class_vectors.numpy().tobytes()).hexdigest(),
+        "class vectors": hashlib.sha256(vectors.numpy().tobytes()).hexdigest(),
     }
 
 

@@ -161,31 +161,24 @@ def test_degenerate_inputs_stay_finite(clips: int, level: float) -> None:
     assert all(g is not None and g.isfinite().all() for g in gradients)
 
 
-def test_training_hands_over_how_the_teacher_ranks_the_other_classes() -> None:
-    """Beside cross-entropy, which teaches the target class; without C2KD nothing teaches these."""
-
-    def trained(with_loss: bool) -> tuple[float, float, float]:
-        torch.manual_seed(0)
-        x = torch.randn(32, K, 8)
-        teacher = 3 * x.mean(-1) * 8**0.5
-        target = torch.eye(K)[teacher.argmax(-1)]
-        loss, student = C2KD(K, K, K, K), torch.nn.Linear(K, K)
-        optimizer = torch.optim.Adam([*loss.parameters(), *student.parameters()], lr=0.02)
-        values = []
-        for _ in range(150):
-            logits = student(x.mean(-1))
-            value = loss(logits, x, teacher, teacher, x, target).mean()
-            values.append(value.item())
-            total = torch.nn.functional.cross_entropy(logits, target) + with_loss * value
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-        far = non_target_kd(student(x.mean(-1)), teacher, target, 1.0).mean().item()
-        return values[0], values[-1], far
-
-    first, last, distance = trained(True)
-    assert last < 0.2 * first
-    assert distance < 0.5 * trained(False)[2]
+def test_training_brings_the_student_to_a_teacher_that_stays() -> None:
+    torch.manual_seed(0)
+    x, target = torch.randn(32, K, 1), torch.zeros(32, K)
+    teacher = 3 * x.squeeze(-1)
+    loss, student = C2KD(K, K, K, K), torch.nn.Linear(K, K)
+    loss.correction.requires_grad_(False)  # or the two meet halfway
+    optimizer = torch.optim.Adam([*loss.parameters(), *student.parameters()], lr=0.05)
+    values, distances = [], []
+    for _ in range(80):
+        logits = student(x.squeeze(-1))
+        value = loss(logits, x, teacher, teacher, x, target).mean()
+        values.append(value.item())
+        distances.append(non_target_kd(logits, teacher, target, 1.0).mean().item())
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    assert values[-1] < 0.2 * values[0]
+    assert distances[-1] < 0.5 * distances[0]
 
 
 def test_gradients_of_the_smooth_parts() -> None:

@@ -1,0 +1,153 @@
+"""A grid: which cells it has, what each changes, and what is wrong with one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pskd.errors import UsageError
+from pskd.recipe import load_recipe, shipped
+from pskd.recipe.grid import Grid, cells, load_grid
+
+TREE: dict[str, Any] = {
+    "format": 1,
+    "name": "mine",
+    "recipe": "demo",
+    "set": {"clips.samples": 32, "chain.student.fit.epochs": 3},
+    "seeds": [0, 7],
+    "baseline": "alone",
+    "tables": {
+        "plain": {},
+        "folds": {
+            "set": {"clips.samples": 48},
+            "folds": {
+                "s1": {"protocol": {"name": "leave_one_subject_out", "options": {"held_out": 1}}},
+                "s2": {"protocol": {"name": "leave_one_subject_out", "options": {"held_out": 2}}},
+            },
+            "seeds": [3],
+            "methods": ["kd", "alone"],
+        },
+    },
+    "methods": {
+        "alone": {"set": {"chain.student.teachers": []}},
+        "kd": {"about": "one teacher", "set": {"chain.student.teachers": ["fused"]}},
+        "long": {"set": {"chain.student.fit.epochs": 9}},
+    },
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump(TREE | changes, sort_keys=False))
+    return path
+
+
+def load(folder: Path, **changes: Any) -> Grid:
+    return load_grid(write(folder, **changes))[0]
+
+
+@pytest.mark.parametrize("name", shipped("grid"))
+def test_every_shipped_grid_has_cells_whose_recipes_hold(name: str) -> None:
+    grid, _ = load_grid(name)
+    made = cells(grid)
+    assert grid.name == name and grid.about
+    assert len({cell.path for cell in made}) == len(made) > 1
+
+
+def test_cells_are_tables_times_methods_times_folds_times_seeds(tmp_path: Path) -> None:
+    made = cells(load(tmp_path))
+    names = [(c.table, c.method, c.fold, c.seed) for c in made]
+    assert names == [
+        *(("plain", m, "", s) for m in ("alone", "kd", "long") for s in (0, 7)),
+        *(("folds", m, f, 3) for m in ("kd", "alone") for f in ("s1", "s2")),
+    ]
+    assert [c.path.as_posix() for c in made if c.method == "kd"] == [
+        "cells/plain/kd/seed0",
+        "cells/plain/kd/seed7",
+        "cells/folds/kd/s1-seed3",
+        "cells/folds/kd/s2-seed3",
+    ]
+
+
+def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
+    by_name = {(c.table, c.method, c.seed): c.recipe for c in cells(load(tmp_path))}
+    assert by_name["plain", "kd", 7].seed == 7
+    assert by_name["plain", "kd", 0].clips.samples == 32
+    assert by_name["folds", "kd", 3].clips.samples == 48
+    assert by_name["plain", "kd", 0].student.fit.epochs == 3
+    assert by_name["plain", "long", 0].student.fit.epochs == 9
+    assert by_name["plain", "kd", 0].name == "kd"
+    (changed,) = cells(
+        load(tmp_path, seeds=[1]),
+        methods=["long"],
+        tables=["plain"],
+        overrides=["chain.student.fit.epochs=2"],
+    )
+    assert changed.recipe.student.fit.epochs == 2
+    assert load_recipe("demo").student.fit.epochs == 60
+
+
+def test_stages_that_do_not_reach_the_student_are_left_out(tmp_path: Path) -> None:
+    chains = {c.method: [s.name for s in c.recipe.chain] for c in cells(load(tmp_path))}
+    assert chains == {
+        "alone": ["student"],
+        "kd": ["skeleton", "fused", "student"],  # the fused teacher has learnt from the skeleton's
+        "long": ["skeleton", "fused", "sensor", "student"],
+    }
+
+
+def test_a_recipe_beside_the_grid_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(load_recipe("demo", ["embedding=17"]).to_yaml())
+    grid, beside = load_grid(write(tmp_path, recipe="own.yaml"))
+    assert {c.recipe.embedding for c in cells(grid, beside)} == {17}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"baseline": "alon"}, r"baseline 'alon'.*table 'plain'.*'alone'"),
+        ({"tables": {"t": {"methods": ["kdd"]}}}, r"table 't' has an unknown method 'kdd'.*'kd'"),
+        ({"format": 2}, r"format 2 is newer.*update pskd"),
+        ({"seedz": [1]}, r"unknown key 'seedz'.*'seeds'"),
+        ({"methods": {"kd": {"sett": {}}}}, r"unknown key 'methods.kd.sett'.*'set'"),
+        ({"tables": {"t": {"fold": {}}}}, r"unknown key 'tables.t.fold'.*'folds'"),
+        ({"seeds": []}, "seeds"),
+        ({"methods": {"a/b": {}}}, "methods"),
+    ],
+)
+def test_a_grid_that_does_not_hold_names_what_and_the_nearest(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"chain.studnt.fit": {}}, r"mine: plain, kd: chain.studnt.fit.*'student'"),
+        ({"chain.student.fit.epoch": 1}, r"mine: plain, kd: unknown key.*epoch.*'epochs'"),
+        ({"chain.student.teachers": ["fusd"]}, r"mine: plain, kd:.*'fusd'.*'fused'"),
+        (
+            {"chain.student.distill": {"losses": [{"name": "sp", "teachers": ["skeleton"]}]},
+             "chain.student.teachers": ["fused"]},
+            r"loss 'sp'.*'skeleton', which does not teach it.*fused",
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_that_leads_nowhere_names_its_cell(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    methods = TREE["methods"] | {"kd": {"set": change}}
+    with pytest.raises(UsageError, match=words):
+        cells(load(tmp_path, methods=methods), methods=["kd"])
+
+
+def test_unknown_methods_and_tables_and_grids_name_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown method 'lng'.*'long'"):
+        cells(load(tmp_path), methods=["lng"])
+    with pytest.raises(UsageError, match=r"unknown table 'fold'.*'folds'"):
+        cells(load(tmp_path), tables=["fold"])
+    with pytest.raises(UsageError, match=r"unknown grid 'demo-method'.*'demo-methods'"):
+        load_grid("demo-method")
