@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES
 
 from pskd.errors import UsageError
 from pskd.evaluate import Run, compare, load_run, markdown_table, score, write_report
@@ -45,7 +44,7 @@ def test_folds_of_a_seed_are_one_run(make_run: MakeRun, tmp_path: Path) -> None:
             np.concatenate([p.true for p in said]),
             np.concatenate([p.predicted for p in said]),
             [s for p in said for s in p.subjects],
-            CLASSES,
+            folds[0].summary.dataset.classes,
         )
         assert group.student.accuracy.values[k] == pytest.approx(whole.accuracy)
         assert group.student.macro_f1.values[k] == pytest.approx(whole.macro_f1)

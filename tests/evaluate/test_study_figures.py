@@ -74,9 +74,7 @@ def test_a_strip_puts_mean_seeds_and_interval_in_their_place() -> None:
     (zero,) = (line for line in root.iter("line") if "c-ink" in line.attrib["class"])
     assert percents(zero, "x1", "x2") == pytest.approx([across(0)] * 2, abs=0.01)
     assert root.attrib["role"] == "img"
-    assert root.attrib["aria-label"] == (
-        "+2.0 points, +0.5 to +4.0; seed 0 +1.0, seed 1 +3.0"
-    )  # fmt: skip
+    assert root.attrib["aria-label"] == "+2.0 points, +0.5 to +4.0; seed 0 +1.0, seed 1 +3.0"
 
 
 def test_bars_lie_between_zero_and_the_mean() -> None:
@@ -137,10 +135,9 @@ def test_the_axis_says_points_with_their_signs() -> None:
     axis = root[-1]
     assert axis.attrib["aria-hidden"] == "true"
     texts = {t.text: percents(t, "x")[0] for t in axis.iter("text")}
-    assert texts == pytest.approx(
-        {"−6": across(-6), "−4": across(-4), "−2": across(-2), "0": across(0),
-         "+2": across(2), "+4": across(4)}, abs=0.01,
-    )  # fmt: skip
+    minus = "\N{MINUS SIGN}"
+    want = {f"{minus}6": -6, f"{minus}4": -4, f"{minus}2": -2, "0": 0, "+2": 2, "+4": 4}
+    assert texts == pytest.approx({name: across(x) for name, x in want.items()}, abs=0.01)
 
 
 def test_costs_are_on_a_logarithmic_axis() -> None:
@@ -156,8 +153,7 @@ def test_costs_are_on_a_logarithmic_axis() -> None:
     assert (y[0] - y[1]) / (y[0] - y[2]) == pytest.approx(0.20 / 0.05, rel=0.01)
     assert dots[1][0].text == "m1: 90.0 %, 10,000 parameters"
     assert root.attrib["aria-label"] == (
-        "Accuracy of 3 methods against parameters, 1,000 to 100,000; "
-        "highest m1, 90.0 % with 10,000"
+        "Accuracy of 3 methods against parameters, 1,000 to 100,000; highest m1, 90.0 % with 10,000"
     )
     named = {t.text: float(t.attrib["x"]) for t in root.iter("text")}
     assert named["10,000"] == pytest.approx(x[1], abs=0.1)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from pskd.evaluate import bootstrap, score
+from pskd.evaluate import score, study_statistics
 from pskd.evaluate.bootstrap import Counts, draws, over_both, over_subjects
 from pskd.evaluate.run_files import Headline, Predictions
 from pskd.evaluate.statistics import McNemar
@@ -109,7 +109,7 @@ def stretched(
     mean: float, drawn: NDArray[np.float64], deviation: float, freedom: float
 ) -> tuple[float, float]:
     low, high = np.quantile(drawn, [0.025, 0.975]) - drawn.mean()
-    factor = deviation / drawn.std() * stats.t.ppf(0.975, freedom) / 1.959964
+    factor = deviation / drawn.std() * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
     return mean + factor * low, mean + factor * high
 
 
@@ -134,20 +134,34 @@ def test_intervals_are_those_of_all_possible_draws(
     headline: Headline,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bootstrap, "RESAMPLES", 40_000)
+    possible = [
+        (np.bincount(seeds, minlength=3), np.bincount(people, minlength=SUBJECTS))
+        for seeds in product(range(3), repeat=3)
+        for people in product(range(SUBJECTS), repeat=SUBJECTS)
+    ]
+    weights = tuple(np.array(side) for side in zip(*possible, strict=True))
+    monkeypatch.setattr(study_statistics, "draws", lambda seeds, subjects: weights)
     found = difference(*pair, (0, 1, 2), CLASSES, headline)
     every = all_differences(pair, headline)
     by_subject = math.sqrt(every.mean(axis=1).var() * 4 / 3)
     assert found.subject_interval == pytest.approx(
-        stretched(found.mean, np.tile(every.mean(axis=1), 100), by_subject, 3), abs=0.01
+        stretched(found.mean, np.tile(every.mean(axis=1), 27), by_subject, 3)
     )
     both = np.array([every[:, seeds].mean(axis=1) for seeds in product(range(3), repeat=3)])
     by_seed = np.std(found.values, ddof=1) / math.sqrt(3)
     total = by_seed**2 + by_subject**2
     freedom = total**2 / (by_seed**4 / 2 + by_subject**4 / 3)
     assert found.interval == pytest.approx(
-        stretched(found.mean, both.ravel(), math.sqrt(total), freedom), abs=0.01
+        stretched(found.mean, both.ravel(), math.sqrt(total), freedom)
     )
+
+
+def test_draws_are_as_likely_as_they_should_be() -> None:
+    seeds, subjects = draws(5, 4)
+    assert set(seeds.sum(axis=1)) == {5} and set(subjects.sum(axis=1)) == {4}
+    assert np.mean(seeds[:, 0] == 0) == pytest.approx(0.8**5, abs=0.025)
+    assert np.mean((subjects == 1).all(axis=1)) == pytest.approx(24 / 256, abs=0.015)
+    assert abs(np.corrcoef(seeds[:, 0], subjects[:, 0])[0, 1]) < 0.05
 
 
 def test_percentiles_agree_with_scipy() -> None:

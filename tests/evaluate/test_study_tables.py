@@ -86,6 +86,10 @@ def test_caption_says_what_the_figures_are(study: Study, tmp_path: Path) -> None
         "McNemar", "Holm's correction over 3 comparisons", "Bold:",
     ):  # fmt: skip
         assert words in said
+    assert "With one seed done" not in said
+    lost = [("kd", 1, ""), ("kd", 2, "")]
+    late = load_study(write_study(tmp_path / "late", absent=lost))
+    assert "With one seed done, the interval is over test" in caption(late.tables[0])
     folds = load_study(write_study(tmp_path / "f", folds=SUBJECTS, seeds=[3], varies=["labelled"]))
     said = caption(folds.tables[0])
     assert "seed 3." in said and "4 folds pooled" in said and "differ in labelled too" in said

@@ -66,6 +66,9 @@ def work(task: Work) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
         case "killed always":
             task.wait_for("end killed once")
+            time.sleep(
+                0.5
+            )  # Dask may have given it the worker of a task whose result is on its way
             os.kill(os.getpid(), signal.SIGKILL)
         case "fails":
             raise ValueError("seven")
@@ -136,8 +139,10 @@ def test_every_lost_worker_is_said_by_the_name_of_its_task(told: Told):
 
 def test_tasks_start_in_their_order(told: Told):
     first = list(dict.fromkeys(told.order))
-    # Two that are given out together may write their lines in either order.
-    assert all(abs(first.index(name) - place) <= 2 for place, name in enumerate(NAMES))
+    for place, name in enumerate(first):
+        earlier = set(NAMES[: NAMES.index(name)])
+        # The other worker may have been given one and be slow to begin.
+        assert len(earlier - set(first[:place])) <= 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -262,7 +267,7 @@ def test_an_engine_that_is_not_installed(
 
 
 def test_an_engine_that_does_not_exist():
-    with pytest.raises(UsageError, match="no engine 'spark'.*dask, joblib, ray"):
+    with pytest.raises(UsageError, match=r"no engine 'spark'.*dask, joblib, ray"):
         next(run("spark", work, [], workers=2))  # type: ignore[arg-type]
 
 
@@ -344,4 +349,4 @@ def test_workers_do_not_outlive_a_killed_run(engine: str, tmp_path: Path):
     process, pids = sleeping(engine, tmp_path)
     process.kill()
     process.communicate(timeout=30)
-    assert gone(pids, 10)
+    assert gone(pids, 30)

@@ -44,9 +44,7 @@ def make(base: Path, methods: dict[str, Any], seeds: Sequence[int] = (0,), **mor
 
 
 def go(grid: Grid, out: Path, cache: Path, **more: Any) -> list[Outcome]:
-    return list(
-        compare(grid, cells(grid), out=out, data_roots={}, cache=cache, workers=1, **more)
-    )
+    return list(compare(grid, cells(grid), out=out, data_roots={}, cache=cache, workers=1, **more))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +75,10 @@ def test_a_cell_has_the_very_predictions_of_its_recipe_trained_by_itself(
 def test_every_stage_is_trained_once(base: Path, done: Path) -> None:
     wanted = cells(make(base, METHODS))
     keys = {stage_key(c.recipe, stage) for c in wanted for stage in stages(c.recipe)}
-    assert len(list((done / "stages").glob("*.ckpt"))) == len(keys) < sum(
-        len(stages(c.recipe)) for c in wanted
+    assert (
+        len(list((done / "stages").glob("*.ckpt")))
+        == len(keys)
+        < sum(len(stages(c.recipe)) for c in wanted)
     )
     assert not (done / "lessons").exists()  # nobody needs them any more
 
@@ -94,9 +94,7 @@ def test_the_plan_has_each_thing_once_and_after_what_it_needs(base: Path) -> Non
         )
         assert f"lessons of fused for student, seed {seed}, cross_subject" in own
         assert not any("lessons of skeleton" in n for n in own)  # only the fused teacher hears it
-    assert [str(t) for t in tasks[-6:]] == [
-        f"cell t/{m}/seed{s}" for m in METHODS for s in (0, 1)
-    ]
+    assert [str(t) for t in tasks[-6:]] == [f"cell t/{m}/seed{s}" for m in METHODS for s in (0, 1)]
     features = [task.features for task in tasks if task.teacher]
     assert features == [True, True]  # attention transfer looks at them
 

@@ -127,7 +127,8 @@ class Objective(nn.Module):
             total, terms = loss.total, dict(loss.terms)
             for term in cast(Iterable[_Term], self.terms):
                 value = term(inputs, lessons, usable, moves, class_vectors)
-                terms[term.name] = terms.get(term.name, torch.zeros(())) + value.detach()
+                # The stage's own semantic and motion terms keep their names.
+                terms[f"{term.name}_loss" if term.name in terms else term.name] = value.detach()
                 total = total + weight_at(term.weight, progress) * value
             return StageLoss(total, terms, loss.choices)
 
@@ -179,16 +180,16 @@ class _Term(nn.Module):
         class_vectors: Tensor,
     ) -> Tensor:
         """Mean over the usable clips, and over the teachers where each is asked by itself."""
-        if "skeleton" in self.asks:
-            usable = usable & moves
+        rows = usable & moves if "skeleton" in self.asks else usable
         if self.each:
-            values = [
-                self._ask(loss, [lessons[name]], inputs, usable, class_vectors)
-                for loss, name in zip(self.losses, self.teachers, strict=True)
+            asked = [
+                (loss, [lessons[n]]) for loss, n in zip(self.losses, self.teachers, strict=True)
             ]
-            return torch.stack(values).mean()
-        taught = [lessons[name] for name in self.teachers] if self._about_all() else []
-        return self._ask(self.losses[0], taught, inputs, usable, class_vectors)
+        else:
+            all_ = self.teachers if self._about_all() else ()
+            asked = [(self.losses[0], [lessons[name] for name in all_])]
+        values = [self._ask(*pair, inputs, rows, class_vectors) for pair in asked]
+        return torch.stack(values).mean() / max(int(usable.sum()), 1)
 
     def _about_all(self) -> bool:
         return any(name.startswith("teachers_") for name in self.asks)
@@ -198,10 +199,10 @@ class _Term(nn.Module):
         loss: nn.Module,
         lessons: list[Lesson],
         inputs: Mapping[str, Tensor],
-        usable: Tensor,
+        rows: Tensor,
         class_vectors: Tensor,
     ) -> Tensor:
-        rows = usable
+        """Sum over the clips that all of the lessons are about."""
         for lesson in lessons:
             rows = rows & lesson.available
         count = int(rows.sum())
@@ -224,7 +225,7 @@ class _Term(nn.Module):
             else:
                 given[name] = pick(inputs[name])
         value: Tensor = loss(**given)
-        return value.mean() * (count / max(int(usable.sum()), 1))
+        return value.mean() * count
 
 
 def wants_features(stage: Stage) -> set[str]:

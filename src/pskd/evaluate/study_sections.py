@@ -155,9 +155,8 @@ def missing(place: Place) -> Markup:
     rows = [[c.method, str(c.seed), *[c.fold] * folds, c.state, c.error or DASH] for c in cells]
     listing = scroll(table(head, rows, class_="missing"))
     failed = sum(cell.state == "failed" for cell in cells)
-    words = [
-        f"{len(cells)} cell{'s' * (len(cells) != 1)} without a finished run, {failed} failed. "
-    ]
+    words = [f"{len(cells)} cell{'s' * (len(cells) != 1)} without a finished run"]
+    words.append(f", {failed} failed. " if failed else ". ")
     if place.table.untrained:
         names = ", ".join(place.table.untrained)
         words.append(f"Without a whole seed, so not in the table: {names}.")

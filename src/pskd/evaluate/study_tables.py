@@ -141,6 +141,9 @@ def caption(table: StudyTable) -> str:
             f"with its 95 % interval for {drawn} tested on other people: paired bootstrap over "
             f"{'seeds and ' * several}test subjects, {RESAMPLES:,} resamples, percentiles "
             "stretched to Student's t.",
+            "With one seed done, the interval is over test subjects alone."
+            if several and any(len(change.seeds) == 1 for change in found)
+            else "",
             "p: exact McNemar test of the predictions of each seed, clips taken as independent, "
             "joined over seeds by the rule of the median, Holm's correction over "
             f"{len(found)} comparison{'s' * (len(found) != 1)}.",

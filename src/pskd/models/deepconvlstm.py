@@ -17,10 +17,10 @@ class DeepConvLSTM(Model):
     sees all filters of all axes. Weights start orthogonal.
 
     Source: Ordonez and Roggen, "Deep convolutional and LSTM recurrent neural networks for
-    multimodal wearable activity recognition", Sensors 16(1):115, 2016, section 2 and figure 4:
-    C(64)-C(64)-C(64)-C(64)-R(128)-R(128)-Sm. Ours is the embedding, a linear layer between the last
-    time step and the classifier, and windows that are not normalised. The LSTM is PyTorch's, which
-    has no peepholes.
+    multimodal wearable activity recognition", Sensors 16(1):115, 2016: four convolutions of 64
+    filters, two recurrent layers of 128 units, softmax. Ours are the embedding, a linear layer
+    between the last time step and the classifier, and windows that are not normalised. The LSTM is
+    PyTorch's, which has no peepholes.
 
     Args:
         signal: The signals of the run.

@@ -49,12 +49,12 @@ class TinyHAR(Model):
 
     Source: Zhou, Zhao, Huang, Hefenbrock, Riedel and Beigl, "TinyHAR: a lightweight deep learning
     model designed for human activity recognition", ISWC 2022, and the code of its authors
-    (teco-kit/ISWC22-HAR). Where the two differ: every convolution has the paper's stride of 2 (1, 2,
-    1, 2 in the code); attention across axes is the code's, without the feed-forward net of the
-    paper's text, which the 37,274 parameters reported for PAMAP2 do not hold either. Attention
-    starts switched off (gamma is 0), as in the code. Ours are the embedding, a linear layer between
-    the last part and the classifier, windows that are not normalised, and 28 filters where theirs
-    has 20, so that it is no smaller than our student.
+    (teco-kit/ISWC22-HAR). Where the two differ, the stride of every convolution is 2 as in the
+    paper (1, 2, 1, 2 in the code), and attention across axes is the code's, without the
+    feed-forward net of the paper's text, which is not in the 37,274 parameters reported for PAMAP2
+    either. Attention starts switched off (gamma is 0), as in the code. Ours are the embedding, a
+    linear layer between the last part and the classifier, windows that are not normalised, and 28
+    filters where theirs has 20, so that it is no smaller than our student.
 
     Args:
         signal: The signals of the run.

@@ -141,7 +141,10 @@ def fit(
     objective = make_objective(recipe, stage, model, teachers, clips, len(class_vectors))
     learner = Learner(model, objective)
     optimizer = torch.optim.AdamW(
-        learner.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        learner.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        fused=True,
     )
     distributed, optimizer = fabric.setup(learner, optimizer)
     average = deepcopy(learner) if options.averaging else None

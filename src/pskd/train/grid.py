@@ -17,6 +17,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -99,12 +100,13 @@ def compare(
     ended = run(
         engine, partial(work, place), tasks, workers=workers, address=address, notice=notice
     )
-    for n, done in enumerate(ended, 1):
-        if done.task.cell:
-            if done.error:
-                errors[done.task.cell.path] = done.error
-            write_grid(grid, wanted, out, errors)
-        yield Outcome(done.task, done.error, n, len(tasks))
+    with closing(ended):  # whatever ends this ends the workers
+        for n, done in enumerate(ended, 1):
+            if done.task.cell:
+                if done.error:
+                    errors[done.task.cell.path] = done.error
+                write_grid(grid, wanted, out, errors)
+            yield Outcome(done.task, done.error, n, len(tasks))
     if all(is_finished(out, cell) for cell in wanted):
         shutil.rmtree(out / "lessons", ignore_errors=True)
 

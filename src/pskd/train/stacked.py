@@ -56,8 +56,8 @@ class Stacked(nn.Module):
         return Output(self._linear(head.classifier, embedding), embedding, features)
 
     def _linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        weight = layer.weight.unflatten(0, (self.size, -1))
-        return torch.baddbmm(layer.bias.unflatten(0, (self.size, 1, -1)), x, weight.mT)
+        weight = layer.weight.view(self.size, -1, layer.in_features)
+        return torch.baddbmm(layer.bias.view(self.size, 1, -1), x, weight.mT)
 
     def unstack(self) -> list[dict[str, Tensor]]:
         """Return a copy of each model's state, as its `load_state_dict` takes it."""

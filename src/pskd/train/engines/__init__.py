@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ from pskd.train.engines.base import (
     describe,
     told,
 )
+
+log = logging.getLogger(__name__)
 
 Engine = Literal["joblib", "ray", "dask"]
 MODULES = {"joblib": "local", "ray": "on_ray", "dask": "on_dask"}
@@ -52,15 +54,17 @@ def run(
     *,
     workers: int | None,
     address: str | None = None,
-    notice: Notice = logging.getLogger(__name__).warning,
-) -> Iterator[Done[Task, Result]]:
+    notice: Notice = log.warning,
+) -> Generator[Done[Task, Result], None, None]:
     """Run a function on every task and yield each as it ends.
 
     Tasks start in their order, at most one a worker. They must be idempotent: a task whose worker
     is lost (killed, out of memory, its node gone) is started again on another, before those that
     have not begun, and is an error only when that has happened three times. A task that ended is
-    never run again. Closing the iterator, as Ctrl-C does, ends the workers; those of a Dask cluster
-    that was here before finish the task they are at.
+    not run again, except on Dask if its worker is lost before its result has been fetched.
+
+    Closing the iterator, as Ctrl-C in it does, ends the workers; those of a Dask cluster that was
+    here before finish the task they are at. Wrap it in `contextlib.closing`.
 
     Args:
         name: The engine.
@@ -99,7 +103,7 @@ def _open(
 
 def _drive(
     pool: Pool, function: Callable[[Task], Result], tasks: Sequence[Task], notice: Notice
-) -> Iterator[Done[Task, Result]]:
+) -> Generator[Done[Task, Result], None, None]:
     waiting = deque(range(len(tasks)))
     running: dict[Future[Outcome[Result]], int] = {}
     losses: Counter[int] = Counter()

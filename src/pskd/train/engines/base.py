@@ -34,9 +34,7 @@ class Pool(Protocol):
     def size(self) -> int:
         """Return how many tasks may run at the same time, which may change on a cluster."""
 
-    def submit(
-        self, function: Callable[[Task], Result], task: Task
-    ) -> Future[Outcome[Result]]:
+    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Outcome[Result]]:
         """Start a task; its future gives an outcome or raises `LostWorker`."""
 
 

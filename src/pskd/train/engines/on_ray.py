@@ -20,7 +20,15 @@ import ray
 from ray import exceptions
 
 from pskd.errors import UsageError
-from pskd.train.engines.base import LostWorker, Notice, Outcome, Pool, Result, Task, attempt, pass_on
+from pskd.train.engines.base import (
+    Notice,
+    Outcome,
+    Pool,
+    Result,
+    Task,
+    attempt,
+    pass_on,
+)
 
 LOST = (
     exceptions.WorkerCrashedError,
