@@ -12,8 +12,8 @@ import argparse
 
 import numpy as np
 
-from pskd.evaluate.bootstrap import RESAMPLES, Counts, Interval, draws, over_both
 from pskd.evaluate.run_files import Headline, Predictions
+from pskd.evaluate.study.bootstrap import RESAMPLES, Counts, Interval, draws, over_both
 
 CLASSES = [str(k) for k in range(27)]
 SCORES: tuple[Headline, ...] = ("accuracy", "macro_f1")

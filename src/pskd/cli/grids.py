@@ -64,9 +64,14 @@ def compare(
 
     Example: pskd compare demo-methods --jobs 2
     """
-    from pskd.evaluate.study import load_study
-    from pskd.evaluate.study_page import write_study_report
-    from pskd.evaluate.study_tables import study_json, study_latex, study_markdown, study_terminal
+    from pskd.evaluate.study import (
+        load_study,
+        study_json,
+        study_latex,
+        study_markdown,
+        study_terminal,
+        write_study_report,
+    )
     from pskd.train.grid import compare as compare_cells
     from pskd.train.grid import is_finished
 

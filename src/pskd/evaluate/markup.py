@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from importlib import resources
+from string import Template
 
 
 class Markup(str):
@@ -40,3 +42,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], **attributes: obje
         )
     top = element("tr", *(element("th", title, scope="col") for title in head))
     return element("table", element("thead", top), element("tbody", *body), **attributes)
+
+
+def page(title: str, body: Markup) -> str:
+    """A whole page in the style of the reports, with nothing outside it."""
+    frame = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
+    return Template(frame).substitute(title=escape(title), body=body)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from pskd.evaluate.many_runs import many_runs
+from pskd.evaluate.markup import page
 from pskd.evaluate.one_run import one_run
 from pskd.evaluate.tables import as_json, load_comparison, markdown_table, terminal_table
 from pskd.evaluate.words import title
@@ -35,10 +33,9 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         PskdError: The page cannot be written.
     """
     comparison = load_comparison(runs)
-    page = Template((resources.files(__package__) / "report.html").read_text(encoding="utf-8"))
     body = one_run(comparison) if len(runs) == 1 else many_runs(comparison)
     path = out / "report.html" if out.is_dir() else out
-    text = page.substitute(title=escape(title(comparison)), body=body)
+    text = page(title(comparison), body)
     write_atomic(
         path, text.encode(), remedy="Free some space or choose another place for the report"
     )

@@ -17,8 +17,8 @@ import pytest
 
 from pskd.errors import PskdError
 from pskd.evaluate.study import Study, load_study
-from pskd.evaluate.study_page import versions, write_study_report
-from tests.evaluate.study_folder import CLASSES, write_study
+from pskd.evaluate.study.page import versions, write_study_report
+from tests.evaluate.study.study_folder import CLASSES, write_study
 
 HOSTILE = '<b>"5 % #1?" & ünï\'c:ö</b>'
 

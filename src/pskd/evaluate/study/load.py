@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 from pskd.errors import CheckpointError, UsageError
-from pskd.evaluate import study_rules
 from pskd.evaluate.folds import pool
 from pskd.evaluate.run_files import Predictions, Run, StageFacts, load_run
 from pskd.evaluate.statistics import spread
-from pskd.evaluate.study_files import (
+from pskd.evaluate.study import rules
+from pskd.evaluate.study.files import (
     STUDENT_ALONE,
     ListedCell,
     ListedMethod,
     ListedTable,
     read_grid,
 )
-from pskd.evaluate.study_parts import Cell, MethodResult, MissingCell, Study, StudyTable
-from pskd.evaluate.study_statistics import Difference, difference, holm
+from pskd.evaluate.study.parts import Cell, MethodResult, MissingCell, Study, StudyTable
+from pskd.evaluate.study.statistics import Difference, difference, holm
 
 __all__ = [
     "STUDENT_ALONE",
@@ -79,7 +79,7 @@ def _table(
     }
     if not rows:
         return None
-    study_rules.same_test_side(
+    rules.same_test_side(
         table.name,
         [(f"{n}, seed {s}", run) for n, row in rows.items() for s, run in row.runs.items()],
         table.varies,
@@ -124,7 +124,7 @@ def _cell(out: Path, listed: ListedCell) -> Cell:
 
 def _check(table: ListedTable, cells: Sequence[Cell]) -> None:
     if cells:
-        study_rules.same_data(
+        rules.same_data(
             table.name,
             [(_words(cell), cell.fold, cell.run) for cell in cells],
             table.varies,

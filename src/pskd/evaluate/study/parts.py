@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run
 from pskd.evaluate.statistics import Spread
-from pskd.evaluate.study_statistics import Difference
+from pskd.evaluate.study.statistics import Difference
 
 
 @dataclass(frozen=True)

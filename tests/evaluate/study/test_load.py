@@ -12,8 +12,8 @@ import pytest
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate import score
 from pskd.evaluate.study import StudyTable, load_study
-from pskd.evaluate.study_statistics import holm
-from tests.evaluate.study_folder import CLASSES, RECIPE, SUBJECTS, write_study
+from pskd.evaluate.study.statistics import holm
+from tests.evaluate.study.study_folder import CLASSES, RECIPE, SUBJECTS, write_study
 
 
 def table(out: Path, **options: Any) -> StudyTable:

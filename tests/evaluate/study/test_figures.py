@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pskd.evaluate.statistics import spread
-from pskd.evaluate.study_figures import cost_map, difference_scale, forest, log_ticks, strip
-from pskd.evaluate.study_labels import LONGEST, RADIUS, place, shorten, text_width
-from pskd.evaluate.study_parts import MethodResult
-from pskd.evaluate.study_statistics import Difference
-from pskd.evaluate.study_words import Pair
+from pskd.evaluate.study.figures import cost_map, difference_scale, forest, log_ticks, strip
+from pskd.evaluate.study.labels import LONGEST, RADIUS, place, shorten, text_width
+from pskd.evaluate.study.parts import MethodResult
+from pskd.evaluate.study.statistics import Difference
+from pskd.evaluate.study.words import Pair
 
 HOSTILE = 'a <b> & "c" 温度'
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from pskd.evaluate.bootstrap import Counts, Interval, draws, over_both, over_subjects
 from pskd.evaluate.run_files import Headline, Predictions
 from pskd.evaluate.statistics import CONFIDENCE, McNemar, Spread, mcnemar, spread, t_interval
+from pskd.evaluate.study.bootstrap import Counts, Interval, draws, over_both, over_subjects
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from pskd.evaluate import score, study_statistics
-from pskd.evaluate.bootstrap import Counts, draws, over_both, over_subjects
+from pskd.evaluate import score
 from pskd.evaluate.run_files import Headline, Predictions
 from pskd.evaluate.statistics import McNemar
-from pskd.evaluate.study_statistics import difference, holm, median_p
+from pskd.evaluate.study import statistics as study_statistics
+from pskd.evaluate.study.bootstrap import Counts, draws, over_both, over_subjects
+from pskd.evaluate.study.statistics import difference, holm, median_p
 
 CLASSES = ("wave", "clap", "walk")
 SUBJECTS = 4

@@ -12,10 +12,10 @@ from typing import Literal
 
 from pskd.evaluate.chart import Chart, ticks
 from pskd.evaluate.markup import Markup, element, join
-from pskd.evaluate.study_labels import RADIUS, Box, place, shorten
-from pskd.evaluate.study_parts import MethodResult
-from pskd.evaluate.study_statistics import Difference
-from pskd.evaluate.study_words import Pair, interval_words, tone
+from pskd.evaluate.study.labels import RADIUS, Box, place, shorten
+from pskd.evaluate.study.parts import MethodResult
+from pskd.evaluate.study.statistics import Difference
+from pskd.evaluate.study.words import Pair, interval_words, tone
 from pskd.evaluate.words import count, percent, signed
 
 Kind = Literal["dots", "bar"]

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from pskd.evaluate.study import Study, load_study
-from pskd.evaluate.study_tables import (
+from pskd.evaluate.study.tables import (
     caption,
     study_json,
     study_latex,
@@ -19,7 +19,7 @@ from pskd.evaluate.study_tables import (
     study_terminal,
 )
 from pskd.evaluate.words import signed
-from tests.evaluate.study_folder import SUBJECTS, write_study
+from tests.evaluate.study.study_folder import SUBJECTS, write_study
 
 METHODS = ("pskd", "kd", "50%_|<b>&")
 

@@ -10,11 +10,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pskd.evaluate.bootstrap import RESAMPLES
 from pskd.evaluate.statistics import CONFIDENCE
-from pskd.evaluate.study_files import STUDENT_ALONE
-from pskd.evaluate.study_parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study_words import DASH, can_be_told, interval_words, p_figure
+from pskd.evaluate.study.bootstrap import RESAMPLES
+from pskd.evaluate.study.files import STUDENT_ALONE
+from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
+from pskd.evaluate.study.words import DASH, can_be_told, interval_words, p_figure
 from pskd.evaluate.tables import clean
 from pskd.evaluate.words import (
     SCORES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pskd.evaluate.markup import Markup, element, join
-from pskd.evaluate.study_parts import MethodResult, StudyTable
-from pskd.evaluate.study_statistics import Difference
+from pskd.evaluate.study.parts import MethodResult, StudyTable
+from pskd.evaluate.study.statistics import Difference
 from pskd.evaluate.words import p_words, signed
 
 NAMED = 3

@@ -10,10 +10,10 @@ from urllib.parse import quote
 from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.run_files import Headline
 from pskd.evaluate.sections import lead, scroll
-from pskd.evaluate.study_files import STUDENT_ALONE
-from pskd.evaluate.study_parts import Cell, MethodResult, StudyTable
-from pskd.evaluate.study_statistics import Difference
-from pskd.evaluate.study_words import DASH, compared, excludes_zero, interval_words, p_figure
+from pskd.evaluate.study.files import STUDENT_ALONE
+from pskd.evaluate.study.parts import Cell, MethodResult, StudyTable
+from pskd.evaluate.study.statistics import Difference
+from pskd.evaluate.study.words import DASH, compared, excludes_zero, interval_words, p_figure
 from pskd.evaluate.words import SCORES, count, scores_in_order, signed, spread_words
 
 FOLDED = 8

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from pskd.evaluate.compare import settings
-from pskd.evaluate.markup import Markup, element, join, table
+from pskd.evaluate.markup import Markup, element, join, page, table
 from pskd.evaluate.sections import badge, figure, fold, join_words, key, lead, scroll, section
-from pskd.evaluate.study_figures import cost_map, difference_scale, forest
-from pskd.evaluate.study_parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study_sections import Place, class_gains, missing, results
-from pskd.evaluate.study_tables import study_latex, study_markdown
-from pskd.evaluate.study_words import compared, interval_meaning, tone, verdict
+from pskd.evaluate.study.figures import cost_map, difference_scale, forest
+from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
+from pskd.evaluate.study.sections import Place, class_gains, missing, results
+from pskd.evaluate.study.tables import study_latex, study_markdown
+from pskd.evaluate.study.words import compared, interval_meaning, tone, verdict
 from pskd.evaluate.words import SCORES, clips, count
 from pskd.files import write_atomic
 
@@ -42,8 +39,7 @@ def write_study_report(study: Study, out: Path) -> Path:
         PskdError: The page cannot be written.
     """
     path = out / "report.html" if out.is_dir() else out
-    page = Template((resources.files(__package__) / "report.html").read_text(encoding="utf-8"))
-    text = page.substitute(title=escape(study.name), body=_body(study, path))
+    text = page(study.name, _body(study, path))
     write_atomic(
         path, text.encode(), remedy="Free some space or choose another place for the report"
     )
