@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from pskd import __version__
 from pskd.cli import main
 from pskd.datasets import DATASETS
 from pskd.recipe import Recipe
 
-COMMANDS = ["demo", "train", "evaluate", "report", "predict", "recipes"]
+COMMANDS = ["demo", "train", "compare", "evaluate", "report", "predict", "recipes", "grids"]
 COMMANDS += [f"data {c}" for c in ["list", "info", "fetch", "verify", "simulate", "check", "audit"]]
 
 
@@ -227,3 +228,71 @@ def test_check_says_what_is_wrong_and_draws_a_pair(pskd, tmp_path: Path) -> None
     assert code == 1 and json.loads(printed)["usable"] == json.loads(printed)["recordings"] - 1
     code, _, said = pskd("data", "check", tmp_path / "nowhere")
     assert code == 1 and "no such folder" in said
+
+
+@pytest.fixture
+def grid_file(tiny: Recipe, tmp_path: Path) -> Path:
+    """Two methods of the tiny recipe, two seeds."""
+    (tmp_path / "tiny.yaml").write_text(tiny.to_yaml())
+    alone = {"chain.student.teachers": [], "chain.student.distill": {"selection": "label"}}
+    wild = alone | {"chain.student.fit.learning_rate": 1e30}
+    tree = {
+        "name": "mine",
+        "recipe": "tiny.yaml",
+        "seeds": [0, 1],
+        "baseline": "alone",
+        "set": {"chain.student.fit.epochs": 1},
+        "tables": {"people": {}},
+        "methods": {"alone": {"set": alone}, "wild": {"set": wild}},
+    }
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> None:
+    out = grid_file.parent / "out"
+    words = ["compare", grid_file, "--out", out, "--jobs", 1]
+    code, printed, _ = pskd(*words, "--dry-run")
+    assert code == 0 and printed.split() == [
+        f"cells/people/{method}/seed{seed}" for method in ("alone", "wild") for seed in (0, 1)
+    ]
+    assert not out.exists()
+    code, printed, told = pskd(*words)
+    assert code == 1
+    assert "2 of 4 cells failed: cell people/wild/seed0, cell people/wild/seed1" in told
+    assert "the loss of stage 'student' is nan" in told
+    assert {"report.html", "people.md", "people.tex", "grid.json", "grid.yaml"} <= {
+        path.name for path in out.iterdir()
+    }
+    code, printed, told = pskd(*words, "--methods", "alone", "--json")
+    assert code == 0 and not told  # both are there
+    (table,) = json.loads(printed)["tables"]
+    assert [method["name"] for method in table["methods"]] == ["alone"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--methods", "aloen"], "unknown method 'aloen'. Did you mean 'alone'?"),
+        (["--tables", "t"], "unknown table 't'"),
+        (["--data-root", "utdmhad=x"], "unknown dataset 'utdmhad' in --data-root"),
+        (["--plugin", "none.py"], "none.py: no such Python file"),
+        (["chain.student.fit.epoch=1"], "mine: people, alone: unknown key"),
+        (["--engine", "slurm"], "'slurm' is not one of"),
+        (["--jobs", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_compare_names_what_is_wrong_before_any_work(
+    pskd, grid_file: Path, words: list[str], told: str
+) -> None:
+    out = grid_file.parent / "out"
+    code, _, printed = pskd("compare", grid_file, "--out", out, *words)
+    assert code == 2 and told in " ".join(printed.split())
+    assert not out.exists()
+
+
+def test_grids_are_listed_with_what_they_are_about(pskd) -> None:
+    code, printed, _ = pskd("grids", "--json")
+    assert code == 0
+    assert {"demo-methods", "ablations"} <= json.loads(printed).keys()

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from pskd.data.store import open_store
+from pskd.distill.losses import LOSSES
+from pskd.distill.objective import Objective, Sizes
+from pskd.recipe import Stage
+from pskd.recipe.grid import cells, load_grid
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -41,3 +45,37 @@ def test_the_dataset_of_the_page_on_adding_one(
     assert (recording.id, recording.label, recording.subject) == ("cut_4_1", 1, "4")
     np.testing.assert_array_equal(recording.acceleration, signal)
     assert [trial.id for trial in store.set_aside] == ["stir_1_2"]
+
+
+def test_the_loss_of_the_page_on_comparing_trains_by_its_name() -> None:
+    (code,) = [b for b in blocks("compare.md", "python") if "@register" in b]
+    try:
+        exec(compile(code, "compare.md", "exec"), {"__name__": "cosine_hint"})
+        assert "cosine_hint" in LOSSES
+        stage = Stage.model_validate(
+            {
+                "name": "student",
+                "model": {"name": "temporal_cnn"},
+                "teachers": ["fused"],
+                "distill": {"losses": [{"name": "cosine_hint", "options": {"bias": False}}]},
+            }
+        )
+        sizes = Sizes(4, 3)
+        made = Objective(stage, sizes, {"fused": sizes}, classes=2, clips=9, coordinates=None)
+        (weight,) = [p for name, p in made.named_parameters() if name.endswith("map.weight")]
+        assert weight.shape == (3, 3)
+    finally:
+        LOSSES.pop("cosine_hint", None)
+
+
+def test_the_grid_of_the_page_on_comparing_holds(tmp_path: Path) -> None:
+    (text,) = blocks("compare.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    grid, beside = load_grid(tmp_path / "mine.yaml")
+    assert len(cells(grid, beside)) == 2 * (5 + 2)
+
+
+def test_every_loss_is_in_the_table_of_the_page_on_comparing() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", (DOCS / "compare.md").read_text(), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(LOSSES) <= listed

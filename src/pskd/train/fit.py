@@ -16,17 +16,17 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from pskd.data.clips import Clips
 from pskd.distill.chain import StageLoss
 from pskd.distill.objective import Objective, Sizes, wants_features
 from pskd.errors import PskdError
 from pskd.models import Model, Output
-from pskd.recipe import Recipe, Stage
+from pskd.recipe import FitOptions, Recipe, Stage
 from pskd.train.lessons import Book, Source, Teacher, available, signals
 from pskd.train.state import Learner, State
-from pskd.train.stream import draw_seed, make_stream
+from pskd.train.stream import View, draw_seed, make_stream
 
 CHECKPOINT_SECONDS = 10.0
 """A checkpoint is written at the end of an epoch once this much time has passed since the last."""
@@ -71,6 +71,26 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return low + (high - low) * (1 - math.cos(math.pi * share)) / 2
 
 
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, step: int, steps: int, options: FitOptions
+) -> None:
+    """Take the learning rate of a step of so many."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, steps, options.learning_rate, options.warmup)
+
+
+def is_looked_at(epoch: int, options: FitOptions) -> bool:
+    """Whether validation clips are predicted after an epoch: every tenth, and the last."""
+    return epoch + 1 == options.epochs or (epoch + 1) % 10 == 0
+
+
+def accuracy(model: Model, clips: Clips) -> float:
+    """Share of the clips that the model can see that it names rightly."""
+    looked = visible(model, clips)
+    right = predict(model, looked).logits.argmax(1) == looked.labels
+    return float(right.float().mean())
+
+
 def make_objective(
     recipe: Recipe,
     stage: Stage,
@@ -93,6 +113,54 @@ def make_objective(
         clips=len(clips),
         coordinates=coordinates if bool(clips.has_skeleton.any()) else None,
     )
+
+
+def make_optimizer(learner: nn.Module, options: FitOptions) -> torch.optim.AdamW:
+    """Of all that is trained; its learning rate is set anew at every step."""
+    return torch.optim.AdamW(
+        learner.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        fused=True,
+    )
+
+
+def make_sources(
+    stage: Stage,
+    teachers: Mapping[str, Model],
+    books: Mapping[str, Path],
+    steps: int,
+    fabric: Fabric,
+) -> dict[str, Source]:
+    """Whom a stage asks for the lessons of its teachers: a book, or the teacher itself."""
+    wanted = wants_features(stage)
+    return {
+        name: Book(books[name], steps) if name in books else Teacher(model, fabric, name in wanted)
+        for name, model in teachers.items()
+    }
+
+
+def told(
+    view: View,
+    usable: Tensor,
+    sources: Mapping[str, Source],
+    class_vectors: Tensor,
+    step: int,
+    steps: int,
+) -> dict[str, Any]:
+    """What an objective is told of the view of a step, counted from the start of training."""
+    batch = view.batch
+    return {
+        "progress": step / steps,
+        "target": batch.target,
+        "index": view.clips.to(batch.target.device),
+        "usable": usable,
+        "skeleton": batch.skeleton,
+        "moves": batch.has_skeleton & batch.aligned,
+        "lessons": {name: source.lesson(step, batch) for name, source in sources.items()},
+        "class_vectors": class_vectors,
+        "generator": view.generator,
+    }
 
 
 def fit(
@@ -140,68 +208,44 @@ def fit(
     seen = make_stream(recipe, stage, clips, len(class_vectors), name=stream, up=up)
     objective = make_objective(recipe, stage, model, teachers, clips, len(class_vectors))
     learner = Learner(model, objective)
-    optimizer = torch.optim.AdamW(
-        learner.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-        fused=True,
-    )
-    distributed, optimizer = fabric.setup(learner, optimizer)
+    distributed, optimizer = fabric.setup(learner, make_optimizer(learner, options))
     average = deepcopy(learner) if options.averaging else None
     state = State(learner, optimizer, average, [])
     finished = checkpoint.exists() and state.restore(checkpoint, identity)
     fabric.barrier()
     if finished:
         return state.final_model(), state.rows
-    sources = _sources(stage, teachers, books or {}, options.epochs * seen.steps, fabric)
+    steps = options.epochs * seen.steps
+    sources = make_sources(stage, teachers, books or {}, steps, fabric)
     class_vectors = class_vectors.to(fabric.device)
     saved_at, began = time.monotonic(), time.monotonic()
     before = state.rows[-1]["seconds"] if state.rows else 0.0
 
     for epoch in range(len(state.rows), options.epochs):
-        totals = _Totals()
+        totals = Totals()
         learner.train()
         views = seen.epoch(epoch, fabric.device, fabric.global_rank, fabric.world_size)
         for step, view in enumerate(views, epoch * seen.steps):
             torch.manual_seed(draw_seed(*view.key, "dropout"))
-            batch, usable = view.batch, available(model, view.batch)
+            usable = available(model, view.batch)
             logits, loss = distributed(
-                signals(model, batch),
-                progress=step / (options.epochs * seen.steps),
-                target=batch.target,
-                index=view.clips.to(fabric.device),
-                usable=usable,
-                skeleton=batch.skeleton,
-                moves=batch.has_skeleton & batch.aligned,
-                lessons={name: source.lesson(step, batch) for name, source in sources.items()},
-                class_vectors=class_vectors,
-                generator=view.generator,
+                signals(model, view.batch),
+                **told(view, usable, sources, class_vectors, step, steps),
             )
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    step, options.epochs * seen.steps, options.learning_rate, options.warmup
-                )
+            set_learning_rate(optimizer, step, steps, options)
             optimizer.zero_grad()
             fabric.backward(loss.total)
             optimizer.step()
             state.update_average(options.averaging, step)
-            totals.add(loss, logits, batch.target * usable.unsqueeze(1))
+            totals.add(loss, logits, view.batch.target * usable.unsqueeze(1))
 
-        row: dict[str, Any] = {"stage": stage.name, "epoch": epoch + 1, "epochs": options.epochs}
-        row |= totals.means() | {"learning_rate": optimizer.param_groups[0]["lr"]}
-        if not math.isfinite(row["loss"]):
-            raise PskdError(
-                f"the loss of stage {stage.name!r} is {row['loss']} after epoch {epoch + 1}",
-                remedy=f"Lower chain.{stream}.fit.learning_rate",
-            )
-        last = epoch + 1 == options.epochs
-        if validation is not None and (last or (epoch + 1) % 10 == 0):
-            looked = visible(model, validation)
-            right = predict(state.final_model(), looked).logits.argmax(1) == looked.labels
-            row["validation_accuracy"] = float(right.float().mean())
+        row = totals.row(stage, stream, epoch, optimizer)
+        if validation is not None and is_looked_at(epoch, options):
+            row["validation_accuracy"] = accuracy(state.final_model(), validation)
         row["seconds"] = before + time.monotonic() - began
         state.rows.append(row)
         report(Progress(stage.name, epoch + 1, options.epochs, row["loss"]))
+        last = epoch + 1 == options.epochs
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             if fabric.is_global_zero:
                 state.save(checkpoint, identity, finished=last)
@@ -211,22 +255,8 @@ def fit(
     return state.final_model(), state.rows
 
 
-def _sources(
-    stage: Stage,
-    teachers: Mapping[str, Model],
-    books: Mapping[str, Path],
-    steps: int,
-    fabric: Fabric,
-) -> dict[str, Source]:
-    wanted = wants_features(stage)
-    return {
-        name: Book(books[name], steps) if name in books else Teacher(model, fabric, name in wanted)
-        for name, model in teachers.items()
-    }
-
-
-class _Totals:
-    """Means over the steps of an epoch."""
+class Totals:
+    """Means over the steps of an epoch, and the row of metrics that they make."""
 
     def __init__(self) -> None:
         self.steps, self.loss, self.right, self.labelled = 0, 0.0, 0, 0
@@ -234,6 +264,7 @@ class _Totals:
         self.choices: dict[str, float] = {}
 
     def add(self, loss: StageLoss, logits: Tensor, target: Tensor) -> None:
+        """Count a step; rows of zeros in the target [B, K] are clips that do not count."""
         self.steps += 1
         self.loss += float(loss.total.detach())
         labelled = target.sum(1) > 0
@@ -244,13 +275,29 @@ class _Totals:
         for name, share in loss.choices.items():
             self.choices[name] = self.choices.get(name, 0.0) + share
 
-    def means(self) -> dict[str, Any]:
+    def row(
+        self, stage: Stage, stream: str, epoch: int, optimizer: torch.optim.Optimizer
+    ) -> dict[str, Any]:
+        """The row of an epoch.
+
+        Raises:
+            PskdError: The loss is no longer finite.
+        """
         n = self.steps
         row: dict[str, Any] = {
+            "stage": stage.name,
+            "epoch": epoch + 1,
+            "epochs": stage.fit.epochs,
             "loss": self.loss / n,
             "terms": {k: v / n for k, v in self.terms.items()},
             "train_accuracy": self.right / max(self.labelled, 1),
         }
         if self.choices:
             row["choices"] = {k: v / n for k, v in self.choices.items()}
+        row["learning_rate"] = optimizer.param_groups[0]["lr"]
+        if not math.isfinite(row["loss"]):
+            raise PskdError(
+                f"the loss of stage {stage.name!r} is {row['loss']} after epoch {epoch + 1}",
+                remedy=f"Lower chain.{stream}.fit.learning_rate",
+            )
         return row

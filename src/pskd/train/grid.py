@@ -196,14 +196,14 @@ def write_grid(grid: Grid, cells: Sequence[Cell], out: Path, errors: Mapping[Pat
 
 
 def _check(recipe: Recipe, place: Place, where: str) -> None:
-    data = data_of(recipe, place)
+    """Find out before any training what cannot work, and say in whose cells."""
     try:
+        data = data_of(recipe, place)
         for stage in recipe.chain:
             check_stage(recipe, stage, data)
     except PskdError as error:
-        raise type(error)(
-            error.what, where=f"{where}: {error.where}", remedy=error.remedy
-        ) from error
+        inside = f"{where}: {error.where}" if error.where is not None else where
+        raise type(error)(error.what, where=inside, remedy=error.remedy) from error
 
 
 def _is_grid(out: Path) -> bool:

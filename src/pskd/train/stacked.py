@@ -14,11 +14,11 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from pskd.models.base import Output
+from pskd.models.base import Model, Output
 from pskd.models.sensor import TemporalCNN
 
 
-class Stacked(nn.Module):
+class Stacked(Model):
     """S models of one shape as one module; the models that are given stay as they are.
 
     The gradient of the sum of the models' losses is each model's own gradient, and AdamW treats
@@ -28,6 +28,8 @@ class Stacked(nn.Module):
         ValueError: The models are not of one shape.
     """
 
+    inputs = TemporalCNN.inputs
+
     def __init__(self, models: Sequence[TemporalCNN]) -> None:
         super().__init__()
         states = [model.state_dict() for model in models]
@@ -36,6 +38,7 @@ class Stacked(nn.Module):
             raise ValueError("models that are stacked must be of one shape")
         self.size = len(models)
         self.model = deepcopy(models[0])
+        self.feature_channels = models[0].feature_channels
         for path, module in self.model.named_modules():
             if isinstance(module, nn.Conv2d):
                 module.groups *= self.size
@@ -46,14 +49,24 @@ class Stacked(nn.Module):
                 if buffer.dim():  # all but the number of batches
                     setattr(module, name, torch.cat([state[f"{path}.{name}"] for state in states]))
 
-    def forward(self, acceleration: Tensor) -> Output:
-        """Acceleration of each model's own batch [S, B, 3, T] -> its output, S in front."""
+    def forward(self, acceleration: Tensor, masks: Tensor | None = None) -> Output:
+        """Acceleration of each model's own batch [S, B, 3, T] -> its output, S in front.
+
+        `masks` [S, B, 2D] take the place of a dropout that is drawn for all models at once.
+        """
         head = self.model.head
         features = self.model.encoder(acceleration.transpose(0, 1).flatten(1, 2))
         features = features.unflatten(1, (self.size, -1)).transpose(0, 1)
         pooled = torch.cat([features.mean(-1), features.amax(-1)], -1)
-        embedding = self._linear(head.embedding, head.dropout(pooled))
+        dropped = head.dropout(pooled) if masks is None else pooled * masks
+        embedding = self._linear(head.embedding, dropped)
         return Output(self._linear(head.classifier, embedding), embedding, features)
+
+    def draw_mask(self, batch: int) -> Tensor:
+        """What dropout multiplies with in one model [B, 2D]: drawn just as that model draws it."""
+        head = self.model.head
+        mask: Tensor = head.dropout(head.embedding.weight.new_ones(batch, head.embedding.in_features))
+        return mask
 
     def _linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
         weight = layer.weight.view(self.size, -1, layer.in_features)

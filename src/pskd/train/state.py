@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from pskd.distill.chain import StageLoss
-from pskd.distill.objective import Objective
 from pskd.errors import CheckpointError
 from pskd.models import Model
 from pskd.train.checkpoint import load_checkpoint, save_checkpoint
@@ -20,7 +19,7 @@ from pskd.train.checkpoint import load_checkpoint, save_checkpoint
 class Learner(nn.Module):
     """A model, its loss, and all that the loss trains beside it."""
 
-    def __init__(self, model: Model, objective: Objective) -> None:
+    def __init__(self, model: Model, objective: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
