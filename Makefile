@@ -27,11 +27,12 @@ lint: $(VENV)/.test ## Check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-results: $(VENV)/.run ## Train five seeds on UTD-MHAD in DATA, two at a time, and write the table
-	printf "%s\n" 0 1 2 3 4 | OMP_NUM_THREADS=1 xargs -P $(JOBS) -I {} $(BIN)/pskd train utd-mhad \
-		--data-root $(DATA) --out runs/utd-mhad-seed{} seed={}
-	$(BIN)/pskd report runs/utd-mhad-seed? --out runs/utd-mhad.html --json > results/utd-mhad.json
-	$(BIN)/pskd report runs/utd-mhad-seed? --markdown > results/utd-mhad.md
+results: $(VENV)/.run ## Train the tables of results/ with UTD-MHAD in DATA, JOBS cells at a time
+	$(BIN)/pskd compare tuning --data-root $(DATA) --jobs $(JOBS) --json > results/tuning.json
+	$(BIN)/pskd compare methods --data-root $(DATA) --jobs $(JOBS) --json > results/methods.json
+	$(BIN)/pskd compare ablations --data-root $(DATA) --jobs $(JOBS) --json > results/ablations.json
+	for grid in tuning methods ablations; do for table in runs/$$grid/*.md runs/$$grid/*.tex; do \
+		cp $$table results/$$grid-$$(basename $$table); done; done
 
 clean: ## Remove the environment and all caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

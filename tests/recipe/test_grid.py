@@ -8,7 +8,7 @@ import yaml
 
 from pskd.errors import UsageError
 from pskd.recipe import load_recipe, shipped
-from pskd.recipe.grid import Grid, cells, load_grid
+from pskd.recipe.grid import Grid, cells, load_grid, select
 
 TREE: dict[str, Any] = {
     "format": 1,
@@ -78,12 +78,9 @@ def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
     assert by_name["plain", "kd", 0].student.fit.epochs == 3
     assert by_name["plain", "long", 0].student.fit.epochs == 9
     assert by_name["plain", "kd", 0].name == "kd"
-    (changed,) = cells(
-        load(tmp_path, seeds=[1]),
-        methods=["long"],
-        tables=["plain"],
-        overrides=["chain.student.fit.epochs=2"],
-    )
+    grid = load(tmp_path, seeds=[1])
+    every = cells(grid, overrides=["chain.student.fit.epochs=2"])
+    (changed,) = select(grid, every, methods=["long"], tables=["plain"])
     assert changed.recipe.student.fit.epochs == 2
     assert load_recipe("demo").student.fit.epochs == 60
 
@@ -113,6 +110,8 @@ def test_a_recipe_beside_the_grid_is_found(tmp_path: Path) -> None:
         ({"methods": {"kd": {"sett": {}}}}, r"unknown key 'methods.kd.sett'.*'set'"),
         ({"tables": {"t": {"fold": {}}}}, r"unknown key 'tables.t.fold'.*'folds'"),
         ({"seeds": []}, "seeds"),
+        ({"seeds": [0, 0]}, r"table 'plain' names one of its seeds twice"),
+        ({"tables": {"t": {"methods": ["kd", "kd"]}}}, r"table 't' names one of its methods twice"),
         ({"methods": {"a/b": {}}}, "methods"),
     ],
 )
@@ -141,13 +140,39 @@ def test_a_change_that_leads_nowhere_names_its_cell(
 ) -> None:
     methods = TREE["methods"] | {"kd": {"set": change}}
     with pytest.raises(UsageError, match=words):
-        cells(load(tmp_path, methods=methods), methods=["kd"])
+        cells(load(tmp_path, methods=methods))
 
 
 def test_unknown_methods_and_tables_and_grids_name_the_nearest(tmp_path: Path) -> None:
+    grid = load(tmp_path)
     with pytest.raises(UsageError, match=r"unknown method 'lng'.*'long'"):
-        cells(load(tmp_path), methods=["lng"])
+        select(grid, cells(grid), methods=["lng"])
     with pytest.raises(UsageError, match=r"unknown table 'fold'.*'folds'"):
-        cells(load(tmp_path), tables=["fold"])
+        select(grid, cells(grid), tables=["fold"])
     with pytest.raises(UsageError, match=r"unknown grid 'demo-method'.*'demo-methods'"):
         load_grid("demo-method")
+
+
+@pytest.mark.parametrize("key", ["seed", "name", "about"])
+def test_what_the_grid_says_is_not_a_recipes_to_say(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=rf"mine: plain, alone: '{key}' is not a method's to set"):
+        cells(load(tmp_path), overrides=[f"{key}=7"])
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"labelled": 1.0}, r"labelled is 1.0 against 0.25"),
+        ({"test.noise": 0.1}, r"test.noise is 0.1 against 0.0"),
+        ({"clips.frames": 16}, r"clips.frames is 16 against 32"),
+        ({"protocol.options.train": [1]}, r"protocol.options.train is \[1\] against"),
+    ],
+)
+def test_a_table_does_not_mix_what_is_trained_on_or_tested(
+    tmp_path: Path, change: dict[str, Any], key: str
+) -> None:
+    methods = TREE["methods"] | {"other": {"set": change}}
+    with pytest.raises(UsageError, match=rf"other and alone cannot share table 'plain': {key}"):
+        cells(load(tmp_path, methods=methods))
+    free = {"plain": {"varies": [next(iter(change))]}}
+    assert len(cells(load(tmp_path, methods=methods, tables=free))) == 8

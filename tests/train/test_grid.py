@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,12 @@ import pytest
 
 from pskd.errors import CheckpointError, UsageError
 from pskd.recipe import Recipe, parse_recipe
-from pskd.recipe.grid import Cell, Grid, cells
+from pskd.recipe.grid import Cell, Grid, cells, select
 from pskd.train import checkpoint
-from pskd.train.grid import Outcome, compare, is_finished, plan
+from pskd.train.grid import Outcome, compare, plan
 from pskd.train.run import train
 from pskd.train.stages import stage_key, stages
+from pskd.train.tasks import is_finished
 
 METHODS = {
     "alone": {"chain.student.teachers": [], "chain.student.distill": {"selection": "label"}},
@@ -44,7 +48,10 @@ def make(base: Path, methods: dict[str, Any], seeds: Sequence[int] = (0,), **mor
 
 
 def go(grid: Grid, out: Path, cache: Path, **more: Any) -> list[Outcome]:
-    return list(compare(grid, cells(grid), out=out, data_roots={}, cache=cache, workers=1, **more))
+    every = cells(grid)
+    wanted = select(grid, every, methods=more.pop("methods", None))
+    places: dict[str, Any] = {"out": out, "data_roots": {}, "cache": cache}
+    return list(compare(grid, every, wanted=wanted, **places, workers=1, **more))
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +162,14 @@ def test_a_folder_of_another_recipe_is_refused_before_any_work(
     assert {word for word, _ in state(done).values()} == {"done"}
 
 
+def test_other_words_about_a_method_make_no_other_recipe(
+    base: Path, done: Path, cache: Path
+) -> None:
+    grid = make(base, METHODS)
+    named = {name: m.model_copy(update={"about": "new"}) for name, m in grid.methods.items()}
+    assert go(grid.model_copy(update={"methods": named}), done, cache) == []
+
+
 def test_a_folder_that_is_no_grid_is_left_alone(base: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"no grid.*--out"):
@@ -216,6 +231,52 @@ def test_a_loss_that_cannot_be_is_refused_before_any_work(
     with pytest.raises(UsageError, match=words):
         go(make(base, {"alone": METHODS["alone"], "bad": changes}), tmp_path / "g", cache)
     assert not (tmp_path / "g").exists()
+
+
+def test_what_one_command_leaves_out_stays_in_the_list(
+    base: Path, cache: Path, tmp_path: Path
+) -> None:
+    bad = METHODS | {"wild": METHODS["kd"] | {"chain.student.fit.learning_rate": 1e30}}
+    grid, out = make(base, bad), tmp_path / "g"
+    go(grid, out, cache, methods=["wild"])
+    go(grid, out, cache, methods=["alone"])
+    states = state(out)
+    assert {name: word for name, (word, _) in states.items()} == {
+        "alone": "done",
+        "kd": "missing",
+        "at": "missing",
+        "wild": "failed",
+    }
+    assert "loss of stage" in states["wild"][1]  # what the first command found
+    with pytest.raises(UsageError, match=r"no cell is left.*--methods"):
+        go(grid, out, cache, methods=[])
+
+
+def test_a_book_without_features_does_not_hinder_a_loss_that_asks_for_them(
+    base: Path, cache: Path, tmp_path: Path
+) -> None:
+    two = {"kd": METHODS["kd"], "kd2": METHODS["kd"] | {"chain.student.distill.temperature": 3.0}}
+    grid, out = make(base, two | {"at": METHODS["at"]}), tmp_path / "g"
+    outcomes = go(grid, out, cache, methods=["kd", "kd2"])
+    assert any(o.task.teacher and not o.task.features for o in outcomes)
+    assert not [o.error for o in go(grid, out, cache, methods=["at"]) if o.error]
+
+
+def test_two_commands_on_one_folder_share_the_work(base: Path, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "g"
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(subprocess.run, _command(base, out, cache)) for _ in range(2)]
+    assert [done.result().returncode for done in both] == [0, 0]
+    assert {word for word, _ in state(out).values()} == {"done"}
+
+
+def _command(base: Path, out: Path, cache: Path) -> list[str]:
+    (out.parent / "g.yaml").write_text(make(base, METHODS).to_yaml())
+    code = (
+        f"import os; os.environ['PSKD_CACHE'] = {str(cache)!r}; from pskd.cli import main; main()"
+    )
+    words = ["compare", str(out.parent / "g.yaml"), "--out", str(out), "--jobs", "1"]
+    return [sys.executable, "-c", code, *words]
 
 
 PLUGIN = """

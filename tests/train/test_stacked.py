@@ -47,11 +47,10 @@ def test_ten_steps_equal_those_of_models_trained_alone() -> None:
     y = torch.randint(5, (STEPS, S, B), generator=generator)
     masks = (torch.rand(STEPS, S, B, 16, generator=generator) < KEEP).double()
 
-    stacked.model.head.dropout = GivenMasks(masks)
     optimizer = adamw(stacked)
     outputs = []
     for step in range(STEPS):
-        outputs.append(stacked(x[step]))
+        outputs.append(stacked(x[step], masks[step] / KEEP))
         losses = [functional.cross_entropy(outputs[-1].logits[i], y[step, i]) for i in range(S)]
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
@@ -89,6 +88,19 @@ def test_dropout_differs_between_models() -> None:
     output = stacked(x)
     torch.testing.assert_close(output.features[0], output.features[1])
     assert not torch.allclose(output.embedding[0], output.embedding[1])
+
+
+def test_a_mask_is_the_one_that_a_model_draws_alone() -> None:
+    model = students()[0]
+    stacked = Stacked([model, *students()[1:]])
+    x = torch.randn(B, 3, 32, dtype=torch.float64)
+    torch.manual_seed(3)
+    alone = model(x)
+    torch.manual_seed(3)
+    mask = stacked.draw_mask(B)
+    assert 0 < int((mask == 0).sum()) < mask.numel()
+    together = stacked(x.expand(S, -1, -1, -1), mask.expand(S, -1, -1))
+    torch.testing.assert_close(together.embedding[0], alone.embedding)
 
 
 def test_models_of_two_shapes_are_refused() -> None:

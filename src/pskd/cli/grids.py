@@ -22,7 +22,7 @@ from pskd.cli.console import (
 from pskd.errors import PskdError, UsageError
 from pskd.files import write_atomic
 from pskd.recipe import shipped
-from pskd.recipe.grid import cells, load_grid
+from pskd.recipe.grid import cells, load_grid, select
 
 app = typer.Typer()
 Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, by commas.")]
@@ -54,6 +54,9 @@ def compare(
         str | None, typer.Option(help="Ray or Dask cluster that runs already.")
     ] = None,
     plugin: Plugins = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Train the seeds of a student as one model.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, train none.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -73,12 +76,11 @@ def compare(
         write_study_report,
     )
     from pskd.train.grid import compare as compare_cells
-    from pskd.train.grid import is_finished
+    from pskd.train.tasks import is_finished
 
     read, beside = load_grid(grid)
-    wanted = cells(
-        read, beside, overrides=overrides or (), methods=_split(methods), tables=_split(tables)
-    )
+    every = cells(read, beside, overrides=overrides or ())
+    wanted = select(read, every, methods=_split(methods), tables=_split(tables))
     folder = folder or Path("runs") / read.name
     if dry_run:
         states = {cell.path.as_posix(): is_finished(folder, cell) for cell in wanted}
@@ -91,7 +93,9 @@ def compare(
     with resumable(), tasks_bar() as told:
         for outcome in compare_cells(
             read,
-            wanted,
+            every,
+            wanted=wanted,
+            overrides=overrides or (),
             out=folder,
             data_roots=dict(_root(text) for text in data_root or ()),
             cache=cache(),
@@ -99,6 +103,7 @@ def compare(
             workers=jobs,
             address=address,
             plugins=plugin or (),
+            stack=stack,
             notice=lambda text: err.print(text, style="yellow", markup=False, soft_wrap=True),
         ):
             told(outcome)

@@ -23,7 +23,7 @@ Methods:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +81,8 @@ class Table(Part):
     recipe: str | None = None
     set: Changes = Field(default_factory=dict)
     folds: dict[Name, Changes] = Field(default_factory=dict)
-    seeds: Seeds | None = None
-    methods: tuple[str, ...] | None = None
+    seeds: Annotated[Seeds, Field(min_length=1)] | None = None
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     baseline: str | None = None
     varies: tuple[str, ...] = ()
 
@@ -105,6 +105,9 @@ class Grid(Part):
         if self.format > FORMAT:
             raise ValueError(f"format {self.format} is newer than {FORMAT}: update pskd")
         for name, table in self.tables.items():
+            for kind, listed in (("seeds", table.seeds or self.seeds), ("methods", table.methods)):
+                if listed is not None and len(set(listed)) < len(listed):
+                    raise ValueError(f"table {name!r} names one of its {kind} twice")
             used = table.methods if table.methods is not None else tuple(self.methods)
             for method in used:
                 if method not in self.methods:
@@ -159,12 +162,7 @@ def load_grid(name: str | Path) -> tuple[Grid, Path | None]:
 
 
 def cells(
-    grid: Grid,
-    folder: Path | None = None,
-    *,
-    overrides: Iterable[str] = (),
-    methods: Iterable[str] | None = None,
-    tables: Iterable[str] | None = None,
+    grid: Grid, folder: Path | None = None, *, overrides: Iterable[str] = ()
 ) -> tuple[Cell, ...]:
     """All cells of a grid: table by table, method by method, seeds last.
 
@@ -174,43 +172,106 @@ def cells(
         grid: The grid.
         folder: Where its recipes are looked for, when they are no shipped ones.
         overrides: `key.path=value`, changes to every recipe, applied last.
-        methods: Only these.
-        tables: Only these.
 
     Raises:
-        UsageError: An unknown method or table; a recipe that does not hold, with its cell named.
+        UsageError: A recipe that does not hold, with its cell named, or two cells of a table that
+            must not be compared.
     """
-    wanted = _some("method", methods, grid.methods)
     changes = [parse_override(override) for override in overrides]
-    made = []
-    for name in _some("table", tables, grid.tables):
-        table = grid.tables[name]
+    made: list[Cell] = []
+    for name, table in grid.tables.items():
         base = table.recipe or grid.recipe
         if folder is not None and (folder / base).is_file():
             base = str(folder / base)
         tree, _ = read_tree(base)
+        own: list[Cell] = []
         for method in table.methods if table.methods is not None else grid.methods:
-            if method not in wanted:
-                continue
             for fold, fold_changes in (table.folds or {"": {}}).items():
+                parts = (grid.set, table.set, grid.methods[method].set, fold_changes)
+                pairs = [pair for part in parts for pair in part.items()] + changes
                 for seed in table.seeds or grid.seeds:
-                    own = deepcopy(tree)
-                    where = f"{grid.name}: {name}, {method}"
-                    parts = (grid.set, table.set, grid.methods[method].set, fold_changes)
-                    for path, value in [p for part in parts for p in part.items()] + changes:
-                        _set(own, path, deepcopy(value), where)
-                    own |= {"name": method, "about": grid.methods[method].about, "seed": seed}
-                    recipe = _needed(parse_recipe(own, where))
-                    made.append(Cell(name, method, fold, seed, recipe))
+                    recipe = _recipe(tree, pairs, grid, method, seed, f"{grid.name}: {name}")
+                    own.append(Cell(name, method, fold, seed, recipe))
+        _refuse_mixture(table, own)
+        made += own
     return tuple(made)
 
 
-def _some(kind: str, chosen: Iterable[str] | None, known: Mapping[str, Any]) -> list[str]:
-    names = list(known) if chosen is None else list(chosen)
-    for name in names:
-        if name not in known:
-            raise UsageError(f"unknown {kind} {name!r}", remedy=nearest(name, known))
-    return names
+def select(
+    grid: Grid,
+    every: Iterable[Cell],
+    *,
+    methods: Iterable[str] | None = None,
+    tables: Iterable[str] | None = None,
+) -> tuple[Cell, ...]:
+    """Those cells that are of some methods and tables; of any, if None.
+
+    Raises:
+        UsageError: An unknown method or table.
+    """
+    for kind, chosen, known in (("method", methods, grid.methods), ("table", tables, grid.tables)):
+        for name in chosen or ():
+            if name not in known:
+                raise UsageError(f"unknown {kind} {name!r}", remedy=nearest(name, known))
+    some, where = (None if x is None else set(x) for x in (methods, tables))
+    return tuple(
+        cell
+        for cell in every
+        if (some is None or cell.method in some) and (where is None or cell.table in where)
+    )
+
+
+def _recipe(
+    tree: Mapping[str, Any],
+    changes: Iterable[tuple[str, Any]],
+    grid: Grid,
+    method: str,
+    seed: int,
+    where: str,
+) -> Recipe:
+    own, where = deepcopy(dict(tree)), f"{where}, {method}"
+    for path, value in changes:
+        if path in ("seed", "name", "about"):
+            raise UsageError(
+                f"{path!r} is not a method's to set",
+                where=where,
+                remedy="Seeds, names and words about a method are the grid's own keys",
+            )
+        _set(own, path, deepcopy(value), where)
+    own |= {"name": method, "about": grid.methods[method].about, "seed": seed}
+    return _needed(parse_recipe(own, where))
+
+
+COMPARED = ("dataset", "protocol", "clips", "labelled", "train_share", "test")
+"""Keys of a recipe that say what is trained on and tested on, not how: alike within a table."""
+
+
+def _refuse_mixture(table: Table, made: Iterable[Cell]) -> None:
+    firsts: dict[str, Cell] = {}
+    for cell in made:
+        first = firsts.setdefault(cell.fold, cell)
+        ours, theirs = (
+            dict(_flatten(c.recipe.model_dump(mode="json", include=set(COMPARED))))
+            for c in (first, cell)
+        )
+        for key in sorted(ours.keys() | theirs.keys()):
+            free = any(key == path or key.startswith(f"{path}.") for path in table.varies)
+            if ours.get(key) != theirs.get(key) and not free:
+                raise UsageError(
+                    f"{cell.method} and {first.method} cannot share table {cell.table!r}: {key} is "
+                    f"{theirs.get(key, 'absent')} against {ours.get(key, 'absent')}",
+                    remedy="Give each a table of its own, or name the key in the table's `varies`",
+                )
+
+
+def _flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of a tree by their key paths; lists are values."""
+    for key, value in tree.items():
+        path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping):
+            yield from _flatten(value, path)
+        else:
+            yield path, value
 
 
 def _set(tree: dict[str, Any], path: str, value: Any, where: str) -> None:

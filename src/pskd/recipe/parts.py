@@ -126,7 +126,8 @@ class DistillOptions(Part):
         threshold: ACS mimics a teacher only if its confidence is above this.
         exclusive: With ACS, a clip that mimics a teacher leaves its label out: one or the other.
         temperature: T of the soft targets.
-        teacher_dropping: Probability that a teacher sits out a batch (DGKD).
+        teacher_dropping: Probability that the logits of a teacher sit out a batch (DGKD); `losses`
+            hear all teachers all the same.
         label: Weight of the cross-entropy with the label.
         logits: Weight of the soft targets (lambda).
         semantic: Weight of the semantic term (mu).
@@ -274,6 +275,10 @@ class Recipe(Part):
     def student(self) -> Stage:
         """The last stage."""
         return self.chain[-1]
+
+    def same_as(self, other: Recipe) -> bool:
+        """Whether two recipes say the same, whatever they say of themselves."""
+        return self == other.model_copy(update={"about": self.about})
 
     def to_yaml(self) -> str:
         """The resolved recipe, every default written out."""

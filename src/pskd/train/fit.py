@@ -24,7 +24,7 @@ from pskd.distill.objective import Objective, Sizes, wants_features
 from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import FitOptions, Recipe, Stage
-from pskd.train.lessons import Book, Source, Teacher, available, signals
+from pskd.train.lessons import Source, Teacher, available, find_book, signals
 from pskd.train.state import Learner, State
 from pskd.train.stream import View, draw_seed, make_stream
 
@@ -132,12 +132,12 @@ def make_sources(
     steps: int,
     fabric: Fabric,
 ) -> dict[str, Source]:
-    """Whom a stage asks for the lessons of its teachers: a book, or the teacher itself."""
-    wanted = wants_features(stage)
-    return {
-        name: Book(books[name], steps) if name in books else Teacher(model, fabric, name in wanted)
-        for name, model in teachers.items()
-    }
+    """Whom a stage asks for the lessons of its teachers: a book that will do, or the teacher."""
+    wanted, sources = wants_features(stage), dict[str, Source]()
+    for name, model in teachers.items():
+        book = find_book(books[name], steps, name in wanted) if name in books else None
+        sources[name] = book or Teacher(model, fabric, name in wanted)
+    return sources
 
 
 def told(

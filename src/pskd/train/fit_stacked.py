@@ -132,20 +132,22 @@ def fit_stacked(pupils: Sequence[Pupil], *, fabric: Fabric, checkpoint: Path) ->
                 totals[i].add(loss, output.logits[i], view.batch.target * usable.unsqueeze(1))
             set_learning_rate(optimizer, step, steps, options)
             optimizer.zero_grad()
-            torch.stack(losses).sum().backward()
+            fabric.backward(torch.stack(losses).sum())
             optimizer.step()
 
-        last = epoch + 1 == options.epochs
-        if last or is_looked_at(epoch, options):
+        looks = is_looked_at(epoch, options)
+        if looks:
             _share_out(stacked, learners)
         for pupil, learner, total in zip(pupils, learners, totals, strict=True):
             stream = stream_of(pupil.recipe, pupil.stage)
             row = total.row(pupil.stage, stream, epoch, optimizer)
-            if pupil.data.validation is not None and is_looked_at(epoch, options):
+            if pupil.data.validation is not None and looks:
                 row["validation_accuracy"] = accuracy(learner.model, pupil.data.validation)
             rows.append(row)
+        seconds = before + (time.monotonic() - began) / size
         for row in rows[-size:]:
-            row["seconds"] = before + (time.monotonic() - began) / size
+            row["seconds"] = seconds
+        last = epoch + 1 == options.epochs
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             state.save(checkpoint, facts, finished=False)
             saved_at = time.monotonic()
@@ -157,3 +159,32 @@ def fit_stacked(pupils: Sequence[Pupil], *, fabric: Fabric, checkpoint: Path) ->
             facts = identity(pupil.recipe, pupil.data, pupil.stage)
             own.save(pupil.checkpoint, facts, finished=True)
     checkpoint.unlink()
+
+
+def _learner(pupil: Pupil) -> Learner:
+    recipe, stage, data = pupil.recipe, pupil.stage, pupil.data
+    torch.manual_seed(draw_seed(recipe.seed, stream_of(recipe, stage), "init"))
+    model = build_model(stage, data.signal)
+    objective = make_objective(
+        recipe, stage, model, pupil.teachers, data.train, data.signal.classes
+    )
+    return Learner(model, objective)
+
+
+def _draw_mask(stacked: Stacked, view: View) -> Tensor:
+    torch.manual_seed(draw_seed(*view.key, "dropout"))
+    return stacked.draw_mask(len(view.clips))
+
+
+def _share_out(stacked: Stacked, learners: Sequence[Learner]) -> None:
+    for learner, state in zip(learners, stacked.unstack(), strict=True):
+        learner.model.load_state_dict(state)
+
+
+def _facts(pupils: Sequence[Pupil]) -> dict[str, str]:
+    """What a checkpoint must share with a stack to be taken up."""
+    each = [identity(p.recipe, p.data, p.stage) for p in pupils]
+    return {
+        name: hashlib.sha256(" ".join(facts[name] for facts in each).encode()).hexdigest()
+        for name in each[0]
+    }

@@ -6,6 +6,7 @@ several students listen to on the same views are asked once, into a book of less
 
     grid.yaml, grid.json      what was asked for, and what there is of it
     stages/KEY.ckpt           every stage, once
+    stages/stack-KEY.ckpt     several seeds of one student, while they are trained as one model
     lessons/KEY/              books of lessons; they go when all cells are finished
     cells/TABLE/METHOD/...    a run folder a cell
 """
@@ -29,12 +30,16 @@ from pskd.recipe import Recipe, load_recipe
 from pskd.recipe.grid import Cell, Grid
 from pskd.train.checkpoint import write_run_file
 from pskd.train.engines import Engine, run
+from pskd.train.fit_stacked import can_stack, stack_key
 from pskd.train.plugins import load_plugins
 from pskd.train.stages import check_stage, stage_key, stages
-from pskd.train.tasks import Place, Task, book_key, data_of, work
+from pskd.train.tasks import Place, Task, book_key, data_of, is_finished, mark_lost, work
 
 FORMAT = 1
 """Version of the format of grid.json."""
+
+STACK = 8
+"""Most seeds that are trained as one model."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,10 @@ class Outcome:
 
 def compare(
     grid: Grid,
-    wanted: Sequence[Cell],
+    every: Sequence[Cell],
     *,
+    wanted: Sequence[Cell] | None = None,
+    overrides: Sequence[str] = (),
     out: Path,
     data_roots: Mapping[str, Path],
     cache: Path,
@@ -58,6 +65,7 @@ def compare(
     workers: int | None = None,
     address: str | None = None,
     plugins: Iterable[Path] = (),
+    stack: bool = False,
     notice: Callable[[str], None] = print,
 ) -> Iterator[Outcome]:
     """Train the cells of a grid, or what is left of them, and tell of every task as it ends.
@@ -67,7 +75,9 @@ def compare(
 
     Args:
         grid: The grid, to be written down beside the cells.
-        wanted: Its cells, or some of them.
+        every: Its cells.
+        wanted: Those of them to train; all, if None.
+        overrides: What `every` was made with beyond the grid, to be written down too.
         out: Folder of the grid.
         data_roots: Folder of each dataset's own files by its name; "" for all others.
         cache: Folder of parsed datasets.
@@ -75,6 +85,7 @@ def compare(
         workers: Tasks at the same time.
         address: A cluster that runs already.
         plugins: Python files with methods of the user's own.
+        stack: Train the seeds of a student as one model, where that can be done.
         notice: Told of lost workers.
 
     Raises:
@@ -82,21 +93,28 @@ def compare(
         PskdError: The folder cannot be written, or the data cannot be used as a recipe says.
     """
     place = Place(
-        out.absolute(), dict(data_roots), cache.absolute(), tuple(plugins), uuid.uuid4().hex
+        out=out.absolute(),
+        data_roots={name: root.absolute() for name, root in data_roots.items()},
+        cache=cache.absolute(),
+        plugins=tuple(plugin.absolute() for plugin in plugins),
+        attempt=uuid.uuid4().hex,
     )
+    wanted = every if wanted is None else wanted
+    if not wanted:
+        raise UsageError("no cell is left to train", remedy="Mend --methods or --tables")
     load_plugins(place.plugins)
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_grid(out))):
-        raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
+    _refuse_foreign(out)
     for cell in wanted:
         _refuse_another(out, cell)
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(wanted)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
-    write_run_file(out / "grid.yaml", grid.to_yaml().encode())
-    errors: dict[Path, str] = {}
-    write_grid(grid, wanted, out, errors)
+    head = f"# with {' '.join(overrides)}\n" if overrides else ""
+    write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())
+    errors = _earlier_errors(out, wanted)
+    write_grid(grid, every, out, errors)
     left = [cell for cell in wanted if not is_finished(out, cell)]
-    tasks = plan(left)
+    tasks = plan(left, stack)
     ended = run(
         engine, partial(work, place), tasks, workers=workers, address=address, notice=notice
     )
@@ -105,22 +123,22 @@ def compare(
             if done.task.cell:
                 if done.error:
                     errors[done.task.cell.path] = done.error
-                write_grid(grid, wanted, out, errors)
+                write_grid(grid, every, out, errors)
+            elif done.error and done.task.stage and not done.task.teacher:
+                mark_lost(place, done.task, done.error)
             yield Outcome(done.task, done.error, n, len(tasks))
-    if all(is_finished(out, cell) for cell in wanted):
+    if all(is_finished(out, cell) for cell in every):
         shutil.rmtree(out / "lessons", ignore_errors=True)
+        for path in (out / "stages").glob("stack-*.ckpt"):  # of a stack that was given up
+            path.unlink()
 
 
-def is_finished(out: Path, cell: Cell) -> bool:
-    """Whether a cell needs no more work: the report is what a run writes last."""
-    return (out / cell.path / "report.html").is_file()
-
-
-def plan(cells: Sequence[Cell]) -> list[Task]:
+def plan(cells: Sequence[Cell], stack: bool = False) -> list[Task]:
     """What is to be done for some cells, each thing once and after all that it needs.
 
     Stages that teach or that several cells have are tasks of their own, as are the lessons that
-    several stages listen to. What is left is trained with its cell.
+    several stages listen to. What is left is trained with its cell; with `stack`, those that teach
+    nobody and are alike in all but the seed are trained together before.
     """
     depth: dict[str, int] = {}
     stage_tasks: dict[str, Task] = {}
@@ -144,9 +162,15 @@ def plan(cells: Sequence[Cell]) -> list[Task]:
                 features |= book in books and books[book].features
                 depth[book] = depth[keys[teacher.stage]]
                 books[book] = Task(cell.recipe, stage.name, teacher.stage, features)
-    shared = [(2 * depth[k], t) for k, t in stage_tasks.items() if k in teaching or users[k] > 1]
+    pupil_tasks = {k: t for k, t in stage_tasks.items() if k not in teaching}
+    stacks = _stacks(pupil_tasks) if stack else []
+    later = {k for k in pupil_tasks if users[k] == 1}.union(*stacks)
+    shared = [(2 * depth[k], t) for k, t in stage_tasks.items() if k not in later]
     shared += [(2 * depth[k] + 1, t) for k, t in books.items() if len(pupils[k]) > 1]
     ordered = [task for _, task in sorted(shared, key=lambda pair: pair[0])]
+    for together in stacks:
+        members = tuple(together.values())
+        ordered.append(Task(members[0].recipe, stack=members))
     return ordered + [Task(cell.recipe, cell=cell) for cell in cells]
 
 
@@ -195,24 +219,57 @@ def write_grid(grid: Grid, cells: Sequence[Cell], out: Path, errors: Mapping[Pat
     write_run_file(out / "grid.json", (json.dumps(content, indent=1) + "\n").encode())
 
 
+def _stacks(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
+    """Which of these stages by key can be trained together; stacks of a kind are of one size."""
+    kinds: dict[str, list[str]] = {}
+    for key, task in tasks.items():
+        stage = next(s for s in stages(task.recipe) if s.name == task.stage)
+        if can_stack(task.recipe, stage):
+            kinds.setdefault(stack_key(task.recipe, stage), []).append(key)
+    stacks = []
+    for keys in kinds.values():
+        parts = -(-len(keys) // STACK)
+        stacks += [{key: tasks[key] for key in keys[i::parts]} for i in range(parts)]
+    return [together for together in stacks if len(together) > 1]
+
+
 def _check(recipe: Recipe, place: Place, where: str) -> None:
     """Find out before any training what cannot work, and say in whose cells."""
     try:
         data = data_of(recipe, place)
         for stage in recipe.chain:
             check_stage(recipe, stage, data)
+        if recipe.compute.devices > 1:
+            raise UsageError(
+                f"compute.devices is {recipe.compute.devices}: a cell trains on one",
+                remedy="Leave it out, and train several cells at a time",
+            )
     except PskdError as error:
         inside = f"{where}: {error.where}" if error.where is not None else where
         raise type(error)(error.what, where=inside, remedy=error.remedy) from error
 
 
-def _is_grid(out: Path) -> bool:
-    return (out / "grid.yaml").is_file()
+def _refuse_foreign(out: Path) -> None:
+    """Leave a folder alone that holds something else; a first write may have been killed."""
+    if not out.exists() or (out / "grid.yaml").is_file():
+        return
+    if not out.is_dir() or any(not p.name.startswith(".grid.yaml.") for p in out.iterdir()):
+        raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
+
+
+def _earlier_errors(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
+    """What earlier commands noted of cells that this one leaves alone."""
+    try:
+        listed = json.loads((out / "grid.json").read_text())["cells"]
+        errors = {Path(cell["path"]): str(cell["error"]) for cell in listed if cell["error"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return {path: why for path, why in errors.items() if path not in {c.path for c in wanted}}
 
 
 def _refuse_another(out: Path, cell: Cell) -> None:
     path = out / cell.path / "recipe.yaml"
-    if path.exists() and load_recipe(path) != cell.recipe:
+    if path.exists() and not cell.recipe.same_as(load_recipe(path)):
         raise UsageError(
             "this cell's folder was made by another recipe",
             where=out / cell.path,

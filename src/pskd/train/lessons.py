@@ -93,6 +93,15 @@ class Book:
         )
 
 
+def find_book(folder: Path, steps: int, features: bool) -> Book | None:
+    """The book in a folder, if it is whole and has features where they are wanted."""
+    try:
+        book = Book(folder, steps)
+    except (OSError, ValueError):
+        return None
+    return book if book.has_features or not features else None
+
+
 def write_book(folder: Path, teacher: Teacher, stream: Stream, epochs: int) -> None:
     """Ask a teacher about every view of a training and keep what it says.
 
@@ -103,7 +112,7 @@ def write_book(folder: Path, teacher: Teacher, stream: Stream, epochs: int) -> N
     """
     steps = epochs * stream.steps
     with locked(folder):
-        if _whole(folder, steps, teacher.features):
+        if find_book(folder, steps, teacher.features):
             return
         part = part_of(folder)
         shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
@@ -142,10 +151,3 @@ def _lessons(teacher: Teacher, stream: Stream, epochs: int) -> Iterator[tuple[st
                 if values is not None:
                     yield name, values
             step += 1
-
-
-def _whole(folder: Path, steps: int, features: bool) -> bool:
-    try:
-        return Book(folder, steps).has_features or not features
-    except (OSError, ValueError):
-        return False

@@ -146,7 +146,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
     """Make the folder this run's own, or make sure that it is."""
     path = out / "recipe.yaml"
     if path.exists():
-        if load_recipe(path) != recipe:
+        if not recipe.same_as(load_recipe(path)):
             raise UsageError(
                 "this folder holds a run of another recipe or seed",
                 where=out,
@@ -162,7 +162,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
 
 def _foreign(name: str) -> bool:
     """Whether a file is not what a first write that was killed leaves behind."""
-    return re.fullmatch(r"\.recipe\.yaml\.\d+\.part", name) is None
+    return re.fullmatch(r"\.recipe\.yaml\.[\w-]+\.part", name) is None
 
 
 @contextmanager

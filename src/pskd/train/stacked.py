@@ -65,7 +65,8 @@ class Stacked(Model):
     def draw_mask(self, batch: int) -> Tensor:
         """What dropout multiplies with in one model [B, 2D]: drawn just as that model draws it."""
         head = self.model.head
-        mask: Tensor = head.dropout(head.embedding.weight.new_ones(batch, head.embedding.in_features))
+        weight = head.embedding.weight
+        mask: Tensor = head.dropout(weight.new_ones(batch, weight.shape[1]))
         return mask
 
     def _linear(self, layer: nn.Linear, x: Tensor) -> Tensor:

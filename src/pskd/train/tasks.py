@@ -1,4 +1,4 @@
-"""The tasks of a grid: a stage to train, lessons to write down, a cell to finish.
+"""The tasks of a grid: a stage or a stack to train, lessons to write down, a cell to finish.
 
 Tasks are idempotent: what is there already is taken as it is, and what another process is at work
 on is waited for, so that any number of workers can share a folder.
@@ -10,18 +10,21 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 from lightning_fabric import Fabric
 
+from pskd.distill.objective import wants_class_vectors
 from pskd.errors import PskdError
 from pskd.models import Model
-from pskd.recipe import Recipe, Stage
+from pskd.recipe import Recipe, Stage, TestOptions
 from pskd.recipe.grid import Cell
 from pskd.train.checkpoint import write_run_file
+from pskd.train.fit_stacked import Pupil, fit_stacked
 from pskd.train.lessons import Teacher, write_book
 from pskd.train.plugins import load_plugins
 from pskd.train.prepare import Prepared, prepare
@@ -54,13 +57,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Task:
-    """A stage to train, a book of lessons to write, or a cell to finish.
+    """A stage to train, a book of lessons to write, a stack to train, or a cell to finish.
 
     Attributes:
         recipe: Of a cell that needs it.
-        stage: Name of the stage; of a book, the one that learns from it; "" for a cell.
+        stage: Name of the stage; of a book, the one that learns from it; "" for a stack or a cell.
         teacher: Of a book, the stage that is asked.
         features: Whether its features are kept too.
+        stack: Of a stack, the stages in it, alike in all but the seed.
         cell: The cell.
     """
 
@@ -68,11 +72,15 @@ class Task:
     stage: str = ""
     teacher: str = ""
     features: bool = False
+    stack: tuple[Task, ...] = ()
     cell: Cell | None = None
 
     def __str__(self) -> str:
         if self.cell:
             return f"cell {self.cell.path.relative_to('cells')}"
+        if self.stack:
+            seeds = ", ".join(str(task.recipe.seed) for task in self.stack)
+            return f"{self.stack[0].stage}, seeds {seeds}, {self.recipe.protocol.name}"
         what = f"lessons of {self.teacher} for {self.stage}" if self.teacher else self.stage
         return f"{what}, seed {self.recipe.seed}, {self.recipe.protocol.name}"
 
@@ -92,10 +100,13 @@ def work(place: Place, task: Task) -> None:
     load_plugins(place.plugins)
     recipe = task.recipe
     set_up_torch(recipe.compute.threads)
-    data = data_of(recipe, place)
     fabric = Fabric(
         accelerator=recipe.compute.accelerator, devices=1, precision=recipe.compute.precision
     )
+    if task.stack:
+        _train_stack(place, task.stack, fabric)
+        return
+    data = data_of(recipe, place)
     by_name = {stage.name: stage for stage in stages(recipe)}
     if task.teacher:
         pupil, teacher = by_name[task.stage], by_name[task.teacher]
@@ -104,14 +115,29 @@ def work(place: Place, task: Task) -> None:
             recipe, pupil, data.train, data.signal.classes,
             name=stream_of(recipe, pupil), up=data.source.layout.up,
         )  # fmt: skip
-        folder = _book_folder(place, recipe, pupil, teacher)
+        folder = _book_folder(place, recipe, data, pupil, teacher)
         write_book(folder, Teacher(model, fabric, task.features), stream, pupil.fit.epochs)
     elif task.stage:
         ensure(place, recipe, data, by_name[task.stage], fabric)
     elif task.cell:
-        out = place.out / task.cell.path
         for stage in by_name.values():
             ensure(place, recipe, data, stage, fabric)
+        _finish(place, task.cell, data)
+
+
+def is_finished(out: Path, cell: Cell) -> bool:
+    """Whether a cell needs no more work: the report is what a run writes last."""
+    return (out / cell.path / "report.html").is_file()
+
+
+def _finish(place: Place, cell: Cell, data: Prepared) -> None:
+    """Make the run folder of a cell whose stages are there, unless another process just did."""
+    out, recipe = place.out / cell.path, cell.recipe
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_name(f".{out.name}.lock")):
+        if is_finished(place.out, cell):
+            return
+        for stage in stages(recipe):
             _link(_stage_path(place, recipe, stage), checkpoint_path(out, stage))
         if not (out / "recipe.yaml").exists():
             write_run_file(out / "recipe.yaml", recipe.to_yaml().encode())
@@ -126,38 +152,94 @@ def ensure(place: Place, recipe: Recipe, data: Prepared, stage: Stage, fabric: F
     """
     path = _stage_path(place, recipe, stage)
     failed = path.with_suffix(".failed")
-    by_name = {s.name: s for s in recipe.chain}
-    teachers = {
-        t.stage: ensure(place, recipe, data, by_name[t.stage], fabric) for t in stage.teachers
-    }
+    teachers = _teachers(place, recipe, data, stage, fabric)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if failed.exists() and failed.read_text().partition("\n")[0] == place.attempt:
-            raise PskdError(failed.read_text().partition("\n")[2], where=f"stage {stage.name!r}")
-        books = {
-            name: folder
-            for name in teachers
-            if (folder := _book_folder(place, recipe, stage, by_name[name])).is_dir()
-        }
+        _refuse_again(place, stage, failed)
+        books = _books(place, recipe, data, stage)
         try:
             model, _ = train_stage(
                 recipe, data, stage, teachers,
                 fabric=fabric, checkpoint=path, report=lambda _: None, books=books,
             )  # fmt: skip
         except Exception as error:
-            write_run_file(failed, f"{place.attempt}\n{error}".encode())
+            _mark(place, failed, error)
             raise
+    failed.unlink(missing_ok=True)
     return model
+
+
+def mark_lost(place: Place, task: Task, why: str) -> None:
+    """Note that a stage cannot be trained, so that the cells that need it do not all try again."""
+    stage = next(s for s in stages(task.recipe) if s.name == task.stage)
+    _mark(place, _stage_path(place, task.recipe, stage).with_suffix(".failed"), PskdError(why))
+
+
+def _mark(place: Place, failed: Path, error: Exception) -> None:
+    note = {"attempt": place.attempt, "what": str(error), "where": None, "remedy": None}
+    if isinstance(error, PskdError):
+        where = str(error.where) if error.where else None
+        note |= {"what": error.what, "where": where, "remedy": error.remedy}
+    write_run_file(failed, json.dumps(note).encode())
+
+
+def _refuse_again(place: Place, stage: Stage, failed: Path) -> None:
+    if not failed.exists():
+        return
+    note = json.loads(failed.read_text())
+    if note["attempt"] == place.attempt:
+        where = f"stage {stage.name!r}" + (f": {note['where']}" if note["where"] else "")
+        raise PskdError(note["what"], where=where, remedy=note["remedy"])
+
+
+def _train_stack(place: Place, tasks: Sequence[Task], fabric: Fabric) -> None:
+    """Train those stages of a stack that nobody has begun; a single one is left to its cells."""
+    stage_of = [next(s for s in stages(t.recipe) if s.name == t.stage) for t in tasks]
+    paths = [_stage_path(place, t.recipe, s) for t, s in zip(tasks, stage_of, strict=True)]
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as locks:
+        for path in sorted(paths):  # in one order, so that no two processes wait for each other
+            locks.enter_context(FileLock(path.with_suffix(".lock")))
+        left = [i for i, path in enumerate(paths) if not path.exists()]
+        if _stack_path(paths).exists():  # killed, perhaps between the checkpoints of two stages
+            left = list(range(len(paths)))
+        if len(left) < 2:
+            return
+        pupils = []
+        for i in left:
+            recipe, stage = tasks[i].recipe, stage_of[i]
+            data = data_of(recipe, place)
+            teachers = _teachers(place, recipe, data, stage, fabric)
+            books = _books(place, recipe, data, stage)
+            pupils.append(Pupil(recipe, stage, data, teachers, books, paths[i]))
+        checkpoint = _stack_path([paths[i] for i in left])
+        fit_stacked(pupils, fabric=fabric, checkpoint=checkpoint)
+
+
+def _teachers(
+    place: Place, recipe: Recipe, data: Prepared, stage: Stage, fabric: Fabric
+) -> dict[str, Model]:
+    by_name = {s.name: s for s in recipe.chain}
+    return {t.stage: ensure(place, recipe, data, by_name[t.stage], fabric) for t in stage.teachers}
+
+
+def _books(place: Place, recipe: Recipe, data: Prepared, stage: Stage) -> dict[str, Path]:
+    """Where the lessons to a stage are, if anybody has written them down."""
+    by_name = {s.name: s for s in recipe.chain}
+    return {
+        t.stage: _book_folder(place, recipe, data, stage, by_name[t.stage]) for t in stage.teachers
+    }
 
 
 def data_of(recipe: Recipe, place: Place) -> Prepared:
     """Data of a recipe; what was opened last is kept."""
     keys = {"dataset", "protocol", "clips", "train_share", "embedding", "class_vectors", "test"}
     settings = recipe.model_dump(mode="json", include=keys)
-    settings["seed"] = (
-        recipe.seed if recipe.train_share < 1 or any(settings["test"].values()) else 0
-    )
-    settings["semantic"] = [stage.distill.model_dump(mode="json") for stage in recipe.chain]
+    if recipe.train_share < 1 or recipe.test != TestOptions():  # drawn from the seed
+        settings["seed"] = recipe.seed
+    settings["vectors"] = any(wants_class_vectors(stage) for stage in recipe.chain)
+    # A worker of a cluster outlives a command, and the files may have changed since.
+    settings["place"] = [str(_root(recipe, place)), str(place.cache), place.attempt]
     key = json.dumps(settings, sort_keys=True)
     if key not in _prepared:
         _prepared.clear()
@@ -173,9 +255,16 @@ def _stage_path(place: Place, recipe: Recipe, stage: Stage) -> Path:
     return place.out / "stages" / f"{stage_key(recipe, stage)[:24]}.ckpt"
 
 
-def _book_folder(place: Place, recipe: Recipe, pupil: Stage, teacher: Stage) -> Path:
-    key = book_key(recipe, pupil, stage_key(recipe, teacher))
-    return place.out / "lessons" / key[:24]
+def _stack_path(paths: Sequence[Path]) -> Path:
+    key = hashlib.sha256("".join(path.stem for path in paths).encode()).hexdigest()
+    return paths[0].with_name(f"stack-{key[:24]}.ckpt")
+
+
+def _book_folder(
+    place: Place, recipe: Recipe, data: Prepared, pupil: Stage, teacher: Stage
+) -> Path:
+    key = book_key(recipe, pupil, stage_key(recipe, teacher)) + data.store.key
+    return place.out / "lessons" / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
 def _link(source: Path, target: Path) -> None:
