@@ -209,7 +209,7 @@ def check_cluster(engine: str, address: str, folder: Path) -> None:
 def test_a_dask_cluster_by_its_address(tmp_path: Path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=60
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=60
     ) as cluster:
         check_cluster("dask", cluster.scheduler_address, tmp_path)
         assert len(cluster.scheduler.workers) == 2
@@ -221,6 +221,8 @@ def test_a_ray_cluster_by_its_address(tmp_path: Path, free_port: int):
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={free_port}",
          "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # Else it asks for a token as soon as any cluster here has ever made one.
+        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
     )  # fmt: skip
     try:
         end = time.monotonic() + 60

@@ -61,7 +61,7 @@ def pool(workers: int | None, address: str | None, notice: Notice) -> Iterator[P
                 threads_per_worker=1,
                 # Dask ends a worker that takes more than its even share of the memory.
                 memory_limit=None,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # a port of its own for each cluster
                 silence_logs=logging.CRITICAL,
             )
             stack.enter_context(cluster)
