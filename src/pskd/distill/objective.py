@@ -155,8 +155,8 @@ class _Term(nn.Module):
         kind = LOSSES[loss.name]
         self.asks = tuple(inspect.signature(kind.forward).parameters)[1:]
         self.each = any(name.startswith("teacher_") for name in self.asks)
-        about_teachers = self.each or any(name.startswith("teachers_") for name in self.asks)
-        if about_teachers and not self.teachers:
+        self.together = any(name.startswith("teachers_") for name in self.asks)
+        if (self.each or self.together) and not self.teachers:
             raise UsageError(
                 f"loss {loss.name!r} is about teachers, and stage {stage.name!r} has none",
                 where=where,
@@ -186,13 +186,10 @@ class _Term(nn.Module):
                 (loss, [lessons[n]]) for loss, n in zip(self.losses, self.teachers, strict=True)
             ]
         else:
-            all_ = self.teachers if self._about_all() else ()
+            all_ = self.teachers if self.together else ()
             asked = [(self.losses[0], [lessons[name] for name in all_])]
         values = [self._ask(*pair, inputs, rows, class_vectors) for pair in asked]
         return torch.stack(values).mean() / max(int(usable.sum()), 1)
-
-    def _about_all(self) -> bool:
-        return any(name.startswith("teachers_") for name in self.asks)
 
     def _ask(
         self,

@@ -6,6 +6,7 @@ file, the key and the nearest right one.
 """
 
 from pskd.recipe.parts import (
+    ALONE,
     FORMAT,
     Choice,
     DistillOptions,
@@ -23,6 +24,7 @@ from pskd.recipe.parts import (
 from pskd.recipe.reading import load_recipe, parse_recipe, shipped
 
 __all__ = [
+    "ALONE",
     "FORMAT",
     "Choice",
     "DistillOptions",

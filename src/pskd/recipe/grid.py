@@ -2,23 +2,7 @@
 
 A grid names a base recipe, the methods as changes to it, and the tables: each a dataset, a
 protocol and its folds. A cell is one method on one table with one fold and one seed, and so a
-recipe of its own:
-
-    format: 1
-    name: my-methods
-    recipe: utd-mhad                   # shipped, or a path beside this file
-    seeds: [0, 1, 2]
-    baseline: alone                    # whom differences are against
-    tables:
-      cross_subject: {}
-      leave_one_subject_out:
-        folds:
-          s1: {protocol: {name: leave_one_subject_out, options: {held_out: 1}}}
-          s2: {protocol: {name: leave_one_subject_out, options: {held_out: 2}}}
-
-Methods:
-      alone: {set: {chain.student.teachers: [], chain.student.distill: {selection: label}}}
-      kd: {set: {chain.student.teachers: [fused], chain.student.distill: {selection: average}}}
+recipe of its own. docs/compare.md has an example.
 """
 
 from __future__ import annotations
@@ -34,14 +18,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from pskd.errors import UsageError, nearest
 from pskd.recipe.explain import explain
-from pskd.recipe.parts import Part, Recipe
+from pskd.recipe.parts import ALONE, Part, Recipe
 from pskd.recipe.reading import parse_override, parse_recipe, read_tree, set_value
 
 FORMAT = 1
 """Version of the grid format that this package writes."""
 
-OWN = "student_alone"
-"""The baseline that every cell has beside it: its own student without teachers."""
+COMPARED = ("dataset", "protocol", "clips", "labelled", "train_share", "test")
+"""Keys of a recipe that say what is trained on and tested on, not how: alike within a table."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Seeds = tuple[Annotated[int, Field(ge=0, lt=2**31, strict=True)], ...]
@@ -73,7 +57,7 @@ class Table(Part):
         folds: Changes of each fold by its name; their test sides are pooled.
         seeds: Others than the grid's.
         methods: Names of those in it, in order; all, if None.
-        baseline: Another one than the grid's.
+        baseline: Another one than the grid's; `student_alone` is each cell's own.
         varies: Key paths in which its methods may differ although the comparison depends on them.
     """
 
@@ -96,7 +80,7 @@ class Grid(Part):
     recipe: str
     set: Changes = Field(default_factory=dict)
     seeds: Annotated[Seeds, Field(min_length=1)]
-    baseline: str = OWN
+    baseline: str = ALONE
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
 
@@ -116,10 +100,10 @@ class Grid(Part):
                         f"{nearest(method, self.methods)}"
                     )
             baseline = table.baseline or self.baseline
-            if baseline not in (*used, OWN):
+            if baseline not in (*used, ALONE):
                 raise ValueError(
                     f"the baseline {baseline!r} is no method of table {name!r}. "
-                    f"{nearest(baseline, (*used, OWN))}"
+                    f"{nearest(baseline, (*used, ALONE))}"
                 )
         return self
 
@@ -242,10 +226,6 @@ def _recipe(
     return _needed(parse_recipe(own, where))
 
 
-COMPARED = ("dataset", "protocol", "clips", "labelled", "train_share", "test")
-"""Keys of a recipe that say what is trained on and tested on, not how: alike within a table."""
-
-
 def _refuse_mixture(table: Table, made: Iterable[Cell]) -> None:
     firsts: dict[str, Cell] = {}
     for cell in made:
@@ -255,13 +235,17 @@ def _refuse_mixture(table: Table, made: Iterable[Cell]) -> None:
             for c in (first, cell)
         )
         for key in sorted(ours.keys() | theirs.keys()):
-            free = any(key == path or key.startswith(f"{path}.") for path in table.varies)
-            if ours.get(key) != theirs.get(key) and not free:
+            if ours.get(key) != theirs.get(key) and not covers(table.varies, key):
                 raise UsageError(
                     f"{cell.method} and {first.method} cannot share table {cell.table!r}: {key} is "
                     f"{theirs.get(key, 'absent')} against {ours.get(key, 'absent')}",
                     remedy="Give each a table of its own, or name the key in the table's `varies`",
                 )
+
+
+def covers(paths: Iterable[str], key: str) -> bool:
+    """Whether key paths name a key, or what is above it."""
+    return any(key == path or key.startswith(f"{path}.") for path in paths)
 
 
 def _flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

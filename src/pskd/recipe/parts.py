@@ -14,6 +14,9 @@ from pskd.errors import nearest
 FORMAT = 1
 """Version of the recipe format that this package writes."""
 
+ALONE = "student_alone"
+"""Name of the stage that trains the student without any teacher, beside every chain."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -251,7 +254,7 @@ class Recipe(Part):
             raise ValueError(f"format {self.format} is newer than {FORMAT}: update pskd")
         earlier: list[str] = []
         for stage in self.chain:
-            if stage.name in (*earlier, "student_alone"):
+            if stage.name in (*earlier, ALONE):
                 raise ValueError(f"two stages are named {stage.name!r}: give each its own name")
             for teacher in stage.teachers:
                 if teacher.stage not in earlier:

@@ -32,7 +32,7 @@ from pskd.train.checkpoint import write_run_file
 from pskd.train.engines import Engine, run
 from pskd.train.fit_stacked import can_stack, stack_key
 from pskd.train.plugins import load_plugins
-from pskd.train.stages import check_stage, stage_key, stages
+from pskd.train.stages import check_stage, find_stage, stage_key, stages
 from pskd.train.tasks import Place, Task, book_key, data_of, is_finished, mark_lost, work
 
 FORMAT = 1
@@ -223,7 +223,7 @@ def _stacks(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
     """Which of these stages by key can be trained together; stacks of a kind are of one size."""
     kinds: dict[str, list[str]] = {}
     for key, task in tasks.items():
-        stage = next(s for s in stages(task.recipe) if s.name == task.stage)
+        stage = find_stage(task.recipe, task.stage)
         if can_stack(task.recipe, stage):
             kinds.setdefault(stack_key(task.recipe, stage), []).append(key)
     stacks = []

@@ -84,15 +84,17 @@ def prepare(
         vectors = semantic_targets(names, signal.embedding)
     validation = side(split.validation) if split.validation else None
     train = side(split.train)
-    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "train share"))
-    used = draw_share(train.labels, recipe.train_share, draw).nonzero().flatten()
+    if recipe.train_share < 1:
+        draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "train share"))
+        used = draw_share(train.labels, recipe.train_share, draw).nonzero().flatten()
+        train = train.select(used.tolist())
     return Prepared(
         source,
         store,
         split,
         found,
         signal,
-        train if recipe.train_share == 1 else train.select(used.tolist()),
+        train,
         validation,
         disturb(side(split.test), recipe.test, recipe.seed),
         vectors,

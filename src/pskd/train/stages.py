@@ -14,13 +14,10 @@ from lightning_fabric import Fabric
 from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
 from pskd.models import Model, Signal, build, count_macs
-from pskd.recipe import DistillOptions, Recipe, Stage
+from pskd.recipe import ALONE, DistillOptions, Recipe, Stage
 from pskd.train.fit import Progress, fit, make_objective, visible
 from pskd.train.prepare import Prepared
 from pskd.train.stream import draw_seed
-
-ALONE = "student_alone"
-"""Name of the stage that trains the student without any teacher."""
 
 _ELSEWHERE = {"name", "about", "chain", "test"}
 """Keys of a recipe that do not change how a stage is trained, or stand in its key as the stage."""
@@ -39,6 +36,11 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
     return (*recipe.chain, student.model_copy(update=changes))
 
 
+def find_stage(recipe: Recipe, name: str) -> Stage:
+    """A stage by its name, the student alone among them."""
+    return next(stage for stage in stages(recipe) if stage.name == name)
+
+
 def stream_of(recipe: Recipe, stage: Stage) -> str:
     """Whose weights a stage starts from and whose views it sees: alone, the student's."""
     return recipe.student.name if stage.name == ALONE else stage.name
@@ -49,11 +51,10 @@ def stage_key(recipe: Recipe, stage: Stage) -> str:
 
     Stages with the same key, of whatever recipe, end with the same weights on the same data.
     """
-    by_name = {s.name: s for s in recipe.chain}
     settings = recipe.model_dump(mode="json", exclude=_ELSEWHERE)
     own = stage.model_dump(mode="json", include={"model", "distill", "fit"})
     teachers = [
-        [teacher.model_dump(mode="json"), stage_key(recipe, by_name[teacher.stage])]
+        [teacher.model_dump(mode="json"), stage_key(recipe, find_stage(recipe, teacher.stage))]
         for teacher in stage.teachers
     ]
     content = [settings, own, teachers, stream_of(recipe, stage)]
@@ -139,8 +140,9 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
             where=f"chain.{stage.name}.model",
             remedy="Change its options",
         ) from error
-    by_name = {s.name: s for s in recipe.chain}
-    teachers = {t.stage: build_model(by_name[t.stage], prepared.signal) for t in stage.teachers}
+    teachers = {
+        t.stage: build_model(find_stage(recipe, t.stage), prepared.signal) for t in stage.teachers
+    }
     make_objective(recipe, stage, model, teachers, prepared.train, prepared.signal.classes)
     for side, clips in (
         ("training", prepared.train),

@@ -29,7 +29,7 @@ from pskd.train.lessons import Teacher, write_book
 from pskd.train.plugins import load_plugins
 from pskd.train.prepare import Prepared, prepare
 from pskd.train.run import set_up_torch, train
-from pskd.train.stages import checkpoint_path, stage_key, stages, stream_of, train_stage
+from pskd.train.stages import checkpoint_path, find_stage, stage_key, stages, stream_of, train_stage
 from pskd.train.stream import make_stream
 
 _prepared: dict[str, Prepared] = {}
@@ -107,10 +107,10 @@ def work(place: Place, task: Task) -> None:
         _train_stack(place, task.stack, fabric)
         return
     data = data_of(recipe, place)
-    by_name = {stage.name: stage for stage in stages(recipe)}
+    made: dict[str, Model] = {}
     if task.teacher:
-        pupil, teacher = by_name[task.stage], by_name[task.teacher]
-        model = ensure(place, recipe, data, teacher, fabric)
+        pupil, teacher = (find_stage(recipe, name) for name in (task.stage, task.teacher))
+        model = ensure(place, recipe, data, teacher, fabric, made)
         stream = make_stream(
             recipe, pupil, data.train, data.signal.classes,
             name=stream_of(recipe, pupil), up=data.source.layout.up,
@@ -118,10 +118,10 @@ def work(place: Place, task: Task) -> None:
         folder = _book_folder(place, recipe, data, pupil, teacher)
         write_book(folder, Teacher(model, fabric, task.features), stream, pupil.fit.epochs)
     elif task.stage:
-        ensure(place, recipe, data, by_name[task.stage], fabric)
+        ensure(place, recipe, data, find_stage(recipe, task.stage), fabric, made)
     elif task.cell:
-        for stage in by_name.values():
-            ensure(place, recipe, data, stage, fabric)
+        for stage in stages(recipe):
+            ensure(place, recipe, data, stage, fabric, made)
         _finish(place, task.cell, data)
 
 
@@ -144,15 +144,26 @@ def _finish(place: Place, cell: Cell, data: Prepared) -> None:
         train(recipe, data_root=_root(recipe, place), out=out, cache=place.cache, data=data)
 
 
-def ensure(place: Place, recipe: Recipe, data: Prepared, stage: Stage, fabric: Fabric) -> Model:
+def ensure(
+    place: Place,
+    recipe: Recipe,
+    data: Prepared,
+    stage: Stage,
+    fabric: Fabric,
+    made: dict[str, Model],
+) -> Model:
     """The model of a stage, trained now if it is not there; other processes wait for it.
+
+    `made` has those of this recipe that the task has in hand, so that each is loaded once.
 
     Raises:
         PskdError: It cannot be trained, or one of its teachers cannot; or its checkpoint is torn.
     """
+    if stage.name in made:
+        return made[stage.name]
     path = _stage_path(place, recipe, stage)
     failed = path.with_suffix(".failed")
-    teachers = _teachers(place, recipe, data, stage, fabric)
+    teachers = _teachers(place, recipe, data, stage, fabric, made)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         _refuse_again(place, stage, failed)
@@ -166,13 +177,16 @@ def ensure(place: Place, recipe: Recipe, data: Prepared, stage: Stage, fabric: F
             _mark(place, failed, error)
             raise
     failed.unlink(missing_ok=True)
+    made[stage.name] = model
     return model
 
 
 def mark_lost(place: Place, task: Task, why: str) -> None:
     """Note that a stage cannot be trained, so that the cells that need it do not all try again."""
-    stage = next(s for s in stages(task.recipe) if s.name == task.stage)
-    _mark(place, _stage_path(place, task.recipe, stage).with_suffix(".failed"), PskdError(why))
+    failed = _stage_path(place, task.recipe, find_stage(task.recipe, task.stage))
+    failed = failed.with_suffix(".failed")
+    if _note(place, failed) is None:  # else the worker has told more of it
+        _mark(place, failed, PskdError(why))
 
 
 def _mark(place: Place, failed: Path, error: Exception) -> None:
@@ -183,18 +197,23 @@ def _mark(place: Place, failed: Path, error: Exception) -> None:
     write_run_file(failed, json.dumps(note).encode())
 
 
-def _refuse_again(place: Place, stage: Stage, failed: Path) -> None:
+def _note(place: Place, failed: Path) -> dict[str, str] | None:
+    """What this very command has noted of a stage that failed."""
     if not failed.exists():
-        return
-    note = json.loads(failed.read_text())
-    if note["attempt"] == place.attempt:
+        return None
+    note: dict[str, str] = json.loads(failed.read_text())
+    return note if note["attempt"] == place.attempt else None
+
+
+def _refuse_again(place: Place, stage: Stage, failed: Path) -> None:
+    if note := _note(place, failed):
         where = f"stage {stage.name!r}" + (f": {note['where']}" if note["where"] else "")
         raise PskdError(note["what"], where=where, remedy=note["remedy"])
 
 
 def _train_stack(place: Place, tasks: Sequence[Task], fabric: Fabric) -> None:
     """Train those stages of a stack that nobody has begun; a single one is left to its cells."""
-    stage_of = [next(s for s in stages(t.recipe) if s.name == t.stage) for t in tasks]
+    stage_of = [find_stage(t.recipe, t.stage) for t in tasks]
     paths = [_stage_path(place, t.recipe, s) for t, s in zip(tasks, stage_of, strict=True)]
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
@@ -209,7 +228,7 @@ def _train_stack(place: Place, tasks: Sequence[Task], fabric: Fabric) -> None:
         for i in left:
             recipe, stage = tasks[i].recipe, stage_of[i]
             data = data_of(recipe, place)
-            teachers = _teachers(place, recipe, data, stage, fabric)
+            teachers = _teachers(place, recipe, data, stage, fabric, {})
             books = _books(place, recipe, data, stage)
             pupils.append(Pupil(recipe, stage, data, teachers, books, paths[i]))
         checkpoint = _stack_path([paths[i] for i in left])
@@ -217,17 +236,24 @@ def _train_stack(place: Place, tasks: Sequence[Task], fabric: Fabric) -> None:
 
 
 def _teachers(
-    place: Place, recipe: Recipe, data: Prepared, stage: Stage, fabric: Fabric
+    place: Place,
+    recipe: Recipe,
+    data: Prepared,
+    stage: Stage,
+    fabric: Fabric,
+    made: dict[str, Model],
 ) -> dict[str, Model]:
-    by_name = {s.name: s for s in recipe.chain}
-    return {t.stage: ensure(place, recipe, data, by_name[t.stage], fabric) for t in stage.teachers}
+    return {
+        t.stage: ensure(place, recipe, data, find_stage(recipe, t.stage), fabric, made)
+        for t in stage.teachers
+    }
 
 
 def _books(place: Place, recipe: Recipe, data: Prepared, stage: Stage) -> dict[str, Path]:
     """Where the lessons to a stage are, if anybody has written them down."""
-    by_name = {s.name: s for s in recipe.chain}
     return {
-        t.stage: _book_folder(place, recipe, data, stage, by_name[t.stage]) for t in stage.teachers
+        t.stage: _book_folder(place, recipe, data, stage, find_stage(recipe, t.stage))
+        for t in stage.teachers
     }
 
 

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,49 +17,10 @@ import pytest
 from pskd.errors import PskdError
 from pskd.evaluate.study import Study, load_study
 from pskd.evaluate.study.page import versions, write_study_report
+from tests.evaluate.html_page import Page
 from tests.evaluate.study.study_folder import CLASSES, write_study
 
 HOSTILE = '<b>"5 % #1?" & ünï\'c:ö</b>'
-
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """Checks that tags balance; keeps tags and words."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.bold: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.words.append(data)
-        if "b" in self.open:
-            self.bold.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag: str, name: str) -> list[str]:
-        return [str(a[name]) for t, a in self.tags if t == tag and name in a]
-
-    def ids(self) -> list[str]:
-        return [str(a["id"]) for _, a in self.tags if "id" in a]
 
 
 def shown(study: Study) -> Page:

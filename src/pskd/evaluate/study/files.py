@@ -10,12 +10,10 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from pskd.errors import CheckpointError
+from pskd.recipe import ALONE
 
 FORMAT = 1
 """Newest version of grid.json that this package reads."""
-
-STUDENT_ALONE = "student_alone"
-"""The baseline that cells have in their own run: the student, trained without teachers."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def read_grid(path: Path) -> Grid:
     except (ValueError, RecursionError):
         raise _torn(path, "not JSON") from None
     for table in grid.tables:
-        if table.baseline not in [STUDENT_ALONE, *(method.name for method in table.methods)]:
+        if table.baseline not in [ALONE, *(method.name for method in table.methods)]:
             raise _torn(path, f"baseline {table.baseline!r} of {table.name!r} is no method of it")
     return grid
 

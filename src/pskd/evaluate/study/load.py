@@ -13,7 +13,6 @@ from pskd.evaluate.run_files import Predictions, Run, StageFacts, load_run
 from pskd.evaluate.statistics import spread
 from pskd.evaluate.study import rules
 from pskd.evaluate.study.files import (
-    STUDENT_ALONE,
     ListedCell,
     ListedMethod,
     ListedTable,
@@ -21,9 +20,9 @@ from pskd.evaluate.study.files import (
 )
 from pskd.evaluate.study.parts import Cell, MethodResult, MissingCell, Study, StudyTable
 from pskd.evaluate.study.statistics import Difference, difference, holm
+from pskd.recipe import ALONE
 
 __all__ = [
-    "STUDENT_ALONE",
     "Cell",
     "Difference",
     "MethodResult",
@@ -85,7 +84,7 @@ def _table(
         table.varies,
     )
     lead = next(iter(next(iter(rows.values())).runs.values()))
-    alone = _shared_alone(rows) if table.baseline == STUDENT_ALONE else None
+    alone = _shared_alone(rows) if table.baseline == ALONE else None
     results = []
     for method in table.methods:
         if row := rows.get(method.name):
@@ -102,7 +101,7 @@ def _table(
         clips=lead.summary.stages[lead.summary.student].test.n,
         baseline=table.baseline,
         methods=tuple(_corrected(results)),
-        alone=alone.result(ListedMethod(STUDENT_ALONE, "the same student without teachers"))
+        alone=alone.result(ListedMethod(ALONE, "the same student without teachers"))
         if alone
         else None,
         untrained=tuple(method.name for method in table.methods if method.name not in rows),
@@ -222,7 +221,7 @@ def _baseline(
 ) -> dict[int, Predictions]:
     """By seed, what a method is measured against: its own student alone, or everybody's."""
     other = alone
-    if table.baseline != STUDENT_ALONE:
+    if table.baseline != ALONE:
         other = rows.get(table.baseline)
     elif any(run.summary.alone is not None for run in row.runs.values()):
         other = _Row(row.cells, {s: r for s, r in row.runs.items() if r.summary.alone}, "alone")

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pskd.errors import UsageError
 from pskd.evaluate.compare import settings
 from pskd.evaluate.run_files import Run
-
-SELECTED_BY = ("dataset", "protocol", "clips", "labelled", "train_share", "test")
-"""Keys of a recipe that say what is trained on and tested on, not how."""
+from pskd.recipe.grid import COMPARED, covers
 
 FOLLOWS = {
     "dataset.classes": ("dataset",),
@@ -82,7 +80,7 @@ def _refuse(
 
 
 def _data_of(run: Run) -> Mapping[str, str]:
-    recipe = {key: part for key, part in run.recipe.items() if key in SELECTED_BY}
+    recipe = {key: part for key, part in run.recipe.items() if key in COMPARED}
     dataset, protocol = run.summary.dataset, run.summary.protocol
     return {
         **settings(recipe),
@@ -104,9 +102,9 @@ def _words(parts: Mapping[str, object]) -> str:
 
 def _may_vary(key: str, varies: Sequence[str]) -> bool:
     """Whether `varies` names the key, what is above it, or a cause of it."""
-    if any(key == other or key.startswith(f"{other}.") for other in varies):
-        return True
-    return any(other.split(".")[0] in FOLLOWS.get(key, ()) for other in varies)
+    return covers(varies, key) or any(
+        other.split(".")[0] in FOLLOWS.get(key, ()) for other in varies
+    )
 
 
 def _apart(table: str, first: str, other: str, key: str, values: str, run: Run) -> UsageError:

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.run_files import Headline
 from pskd.evaluate.sections import lead, scroll
-from pskd.evaluate.study.files import STUDENT_ALONE
 from pskd.evaluate.study.parts import Cell, MethodResult, StudyTable
 from pskd.evaluate.study.statistics import Difference
 from pskd.evaluate.study.words import DASH, compared, excludes_zero, interval_words, p_figure
 from pskd.evaluate.words import SCORES, count, scores_in_order, signed, spread_words
+from pskd.recipe import ALONE
 
 FOLDED = 8
 """A longer list of missing cells is folded in."""
@@ -32,7 +32,7 @@ class Place:
     @property
     def own_baselines(self) -> bool:
         """Whether each method has a student alone of its own, which no row of the table shows."""
-        return self.table.baseline == STUDENT_ALONE and self.table.alone is None
+        return self.table.baseline == ALONE and self.table.alone is None
 
     def anchor(self, part: str) -> str:
         """Id of a part of this table's chapter."""

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from pskd.evaluate.statistics import CONFIDENCE
 from pskd.evaluate.study.bootstrap import RESAMPLES
-from pskd.evaluate.study.files import STUDENT_ALONE
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
 from pskd.evaluate.study.words import DASH, can_be_told, interval_words, p_figure
 from pskd.evaluate.tables import clean
@@ -25,6 +24,7 @@ from pskd.evaluate.words import (
     signed,
     spread_words,
 )
+from pskd.recipe import ALONE
 
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -164,7 +164,7 @@ def _head(table: StudyTable) -> list[str]:
 
 def _own_baselines(table: StudyTable) -> bool:
     """Whether each method has a student alone of its own, which no row of the table shows."""
-    return table.baseline == STUDENT_ALONE and table.alone is None
+    return table.baseline == ALONE and table.alone is None
 
 
 def _rows(table: StudyTable) -> list[_Row]:
