@@ -206,6 +206,17 @@ def check_cluster(engine: str, address: str, folder: Path) -> None:
     assert tasks[0].times("start neighbour") == 1
 
 
+def memory_settings(_: object) -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")}
+
+
+def test_dask_workers_keep_the_memory_that_the_next_step_needs():
+    pytest.importorskip("distributed")
+    (done,) = run("dask", memory_settings, [0], workers=1)
+    large = str(2**30)
+    assert done.result == {"MALLOC_TRIM_THRESHOLD_": large, "MALLOC_MMAP_THRESHOLD_": large}
+
+
 def test_a_dask_cluster_by_its_address(tmp_path: Path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
