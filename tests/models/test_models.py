@@ -95,7 +95,7 @@ def test_a_fused_model_uses_both_modalities() -> None:
     ("name", "options", "words"),
     [
         ("temporal_cn", {}, "'temporal_cnn'"),
-        ("temporal_cnn", {"width": [8]}, "'widths'"),
+        ("temporal_cnn", {"widthss": [8]}, "'widths'"),
         ("temporal_cnn", {"widths": [8, 8], "strides": [1]}, "temporal_cnn"),
         ("temporal_cnn", {"widths": [-8], "strides": [1]}, "temporal_cnn"),
         ("temporal_cnn", {"widths": [], "strides": []}, "temporal_cnn"),

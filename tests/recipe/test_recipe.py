@@ -107,6 +107,14 @@ def test_a_folder_and_a_binary_file_are_no_recipes(tmp_path: Path) -> None:
             load_recipe(path)
 
 
+def test_a_folder_of_the_same_name_does_not_hide_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert load_recipe("demo").name == "demo"
+
+
 @pytest.mark.parametrize(
     "text",
     ["- a\n- b\n", "a: [1\n", "!!python/object:os.system {}\n", "a: 2026-99-99\n", 600 * "["],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -22,7 +23,10 @@ from pskd.cli.console import (
 from pskd.errors import PskdError, UsageError
 from pskd.files import write_atomic
 from pskd.recipe import shipped
-from pskd.recipe.grid import cells, load_grid, select
+from pskd.recipe.grid import Cell, Grid, cells, load_grid, select
+
+if TYPE_CHECKING:
+    from pskd.evaluate.study import Study
 
 app = typer.Typer()
 Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, by commas.")]
@@ -67,15 +71,7 @@ def compare(
 
     Example: pskd compare demo-methods --jobs 2
     """
-    from pskd.evaluate.study import (
-        load_study,
-        study_json,
-        study_latex,
-        study_markdown,
-        study_terminal,
-        write_study_report,
-    )
-    from pskd.train.grid import compare as compare_cells
+    from pskd.evaluate.study import study_json, study_terminal
     from pskd.train.tasks import is_finished
 
     read, beside = load_grid(grid)
@@ -89,41 +85,64 @@ def compare(
         else:
             say(*(f"{path}{'  done' if done else ''}" for path, done in states.items()))
         return
-    failed: list[str] = []
-    with resumable(), tasks_bar() as told:
-        for outcome in compare_cells(
-            read,
-            every,
-            wanted=wanted,
-            overrides=overrides or (),
-            out=folder,
-            data_roots=dict(_root(text) for text in data_root or ()),
-            cache=cache(),
-            engine=engine,
-            workers=jobs,
-            address=address,
-            plugins=plugin or (),
-            stack=stack,
-            notice=lambda text: err.print(text, style="yellow", markup=False, soft_wrap=True),
-        ):
-            told(outcome)
-            if outcome.error and outcome.task.cell:
-                failed.append(str(outcome.task))
-    study = load_study(folder)
-    page = write_study_report(study, folder / "report.html")
-    for table in study.tables:
-        for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
-            path = folder / f"{table.name}.{suffix}"
-            write_atomic(path, text.encode(), remedy="Free some space")
+    failed = train_cells(
+        read,
+        every,
+        wanted=wanted,
+        overrides=overrides or (),
+        out=folder,
+        data_roots=roots(data_root),
+        cache=cache(),
+        engine=engine,
+        workers=jobs,
+        address=address,
+        plugins=plugin or (),
+        stack=stack,
+    )
+    study, page = write_study(folder)
     if as_json:
         print_json(study_json(study))
     else:
         for table in study.tables:
             out.print(study_terminal(table))
         out.print(f"Report: {page}", soft_wrap=True)
+    tell_of_failed(failed, len(wanted))
+
+
+def train_cells(grid: Grid, every: Sequence[Cell], **options: Any) -> list[str]:
+    """`pskd.train.grid.compare` with a bar; returns the cells that failed."""
+    from pskd.train.grid import compare as compare_cells
+
+    def notice(text: str) -> None:
+        err.print(text, style="yellow", markup=False, soft_wrap=True)
+
+    with resumable(), tasks_bar() as told:
+        failed = []
+        for outcome in compare_cells(grid, every, notice=notice, **options):
+            told(outcome)
+            if outcome.error and outcome.task.cell:
+                failed.append(str(outcome.task))
+    return failed
+
+
+def write_study(folder: Path) -> tuple[Study, Path]:
+    """Write the page and the tables of a grid's folder; returns what is in them, and the page."""
+    from pskd.evaluate.study import load_study, study_latex, study_markdown, write_study_report
+
+    study = load_study(folder)
+    page = write_study_report(study, folder / "report.html")
+    for table in study.tables:
+        for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
+            path = folder / f"{table.name}.{suffix}"
+            write_atomic(path, text.encode(), remedy="Free some space")
+    return study, page
+
+
+def tell_of_failed(failed: Sequence[str], of: int) -> None:
+    """Raise PskdError if cells failed."""
     if failed:
         raise PskdError(
-            f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed[:5])}"
+            f"{len(failed)} of {of} cells failed: {', '.join(failed[:5])}"
             f"{', ...' if len(failed) > 5 else ''}",
             remedy="grid.json and the report say why; the same command tries them again",
         )
@@ -146,6 +165,11 @@ def grids(as_json: JsonFlag = False) -> None:
 
 def _split(names: str | None) -> list[str] | None:
     return [name.strip() for name in names.split(",")] if names is not None else None
+
+
+def roots(texts: Sequence[str] | None) -> dict[str, Path]:
+    """Folders of datasets by their names; "" for any other."""
+    return dict(_root(text) for text in texts or ())
 
 
 def _root(text: str) -> tuple[str, Path]:

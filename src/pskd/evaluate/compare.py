@@ -15,7 +15,7 @@ from pskd.evaluate.folds import BY_FOLD, BY_SUBJECT, pool
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run, StageFacts
 from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interval
 
-NOT_SETTINGS = {"about", "compute", "seed"}
+NOT_SETTINGS = {"about", "budget", "compute", "seed"}
 """Keys of a recipe in which two runs may differ and still be the same recipe."""
 
 

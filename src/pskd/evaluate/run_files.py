@@ -78,7 +78,7 @@ class ProtocolFacts:
 class StageFacts:
     """One stage of the chain and its scores on the test side."""
 
-    role: Literal["teacher", "student", "alone"]
+    role: Literal["teacher", "student", "alone", "start"]
     model: str
     inputs: tuple[str, ...]
     parameters: int

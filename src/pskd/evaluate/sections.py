@@ -26,8 +26,8 @@ TEACHER_COLOURS = 5
 
 def colours(group: Group) -> dict[str, str]:
     """The colour of each stage, the same all over the page."""
-    teachers = [stage.name for stage in group.stages if stage.facts.role == "teacher"]
-    named = {name: f"t{k % TEACHER_COLOURS}" for k, name in enumerate(teachers)}
+    earlier = [s.name for s in group.stages if s.facts.role not in ("student", "alone")]
+    named = {name: f"t{k % TEACHER_COLOURS}" for k, name in enumerate(earlier)}
     return {s.name: named.get(s.name, s.facts.role) for s in group.stages}
 
 
@@ -138,7 +138,7 @@ def _stack(words: str, note: str) -> Markup:
 def subjects(group: Group) -> Markup:
     """A card of bars for each test subject."""
     paint = colours(group)
-    order = {"student": 0, "alone": 1, "teacher": 2}
+    order = {"student": 0, "alone": 1, "start": 2, "teacher": 3}
     stages = sorted(group.stages, key=lambda stage: order[stage.facts.role])
     cards = []
     for subject in group.student.per_subject:

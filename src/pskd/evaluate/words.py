@@ -11,7 +11,12 @@ NOT_INDEPENDENT = "NOT subject-independent"
 
 SCORES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
-ROLES = {"teacher": "teacher", "student": "student", "alone": "student alone"}
+ROLES = {
+    "teacher": "teacher",
+    "student": "student",
+    "alone": "student alone",
+    "start": "student before fine-tuning",
+}
 
 
 def title(comparison: Comparison) -> str:

@@ -17,7 +17,7 @@ from pskd.models.base import MODELS, Model, Output, Signal
 __all__ = ["MODELS", "Model", "Output", "Signal", "build", "count_macs", "count_parameters"]
 
 
-def build(name: str, signal: Signal, **options: object) -> Model:
+def build(name: str, signal: Signal, /, **options: object) -> Model:
     """Make a model by its registered name.
 
     Raises:
@@ -33,7 +33,14 @@ def build(name: str, signal: Signal, **options: object) -> Model:
             )
     try:
         return MODELS[name](signal, **options)
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:
         raise UsageError(f"model {name!r} cannot be built with {options}: {error}") from error
 
 

@@ -6,12 +6,12 @@ Columns of an image are time, so the per-time features are a feature map's mean 
 
 from __future__ import annotations
 
-from torch import Tensor, cat, channels_last, nn
+from torch import Tensor, cat, nn
 from torch.nn import functional
 
 from pskd.errors import UsageError, nearest
 from pskd.models.base import Model, Output, Signal, register
-from pskd.models.layers import Head, SeparableConv
+from pskd.models.layers import Head, SeparableConv, channels_last, scaled
 from pskd.signal.gaf import METHODS, gramian_angular_field
 
 CHOICES = (*METHODS, "both")
@@ -39,7 +39,7 @@ class GafImages(nn.Module):
 
     def forward(self, acceleration: Tensor) -> Tensor:
         images = [gramian_angular_field(acceleration, self.size, m) for m in self.methods]
-        return cat(images, 1).contiguous(memory_format=channels_last)
+        return channels_last(cat(images, 1))
 
 
 class BasicBlock(nn.Module):
@@ -122,10 +122,10 @@ class GafCNN(Model):
         image_size: Pixels a side, at most the samples of a window.
         method: "summation" (GASF), "difference" (GADF) or "both", twice the channels.
         dropout: Before the embedding.
+        width: What all numbers of channels are multiplied with, in multiples of 8; 1 leaves them.
     """
 
     inputs = ("acceleration",)
-    feature_channels = 96
 
     def __init__(
         self,
@@ -133,24 +133,27 @@ class GafCNN(Model):
         image_size: int = 96,
         method: str = "summation",
         dropout: float = 0.2,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         self.images = GafImages(signal, image_size, method)
+        a, b, c, d = scaled((24, 32, 64, 96), width)
         self.stem = nn.Sequential(
-            nn.Conv2d(self.images.channels, 24, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(24),
+            nn.Conv2d(self.images.channels, a, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(a),
             nn.ReLU(),
         )
         self.blocks = nn.Sequential(
-            SeparableConv(24, 32, (3, 3), (2, 2)),
-            SeparableConv(32, 32, (3, 3), (1, 1)),
-            SeparableConv(32, 64, (3, 3), (2, 2)),
-            SeparableConv(64, 64, (3, 3), (1, 1)),
-            SeparableConv(64, 64, (3, 3), (1, 1)),
-            SeparableConv(64, 96, (3, 3), (1, 1)),
-            SeparableConv(96, 96, (3, 3), (1, 1)),
+            SeparableConv(a, b, (3, 3), (2, 2)),
+            SeparableConv(b, b, (3, 3), (1, 1)),
+            SeparableConv(b, c, (3, 3), (2, 2)),
+            SeparableConv(c, c, (3, 3), (1, 1)),
+            SeparableConv(c, c, (3, 3), (1, 1)),
+            SeparableConv(c, d, (3, 3), (1, 1)),
+            SeparableConv(d, d, (3, 3), (1, 1)),
         )
-        self.head = Head(self.feature_channels, signal, dropout)
+        self.feature_channels = d
+        self.head = Head(d, signal, dropout)
 
     def forward(self, acceleration: Tensor) -> Output:
         output: Output = self.head(self.blocks(self.stem(self.images(acceleration))).mean(2))

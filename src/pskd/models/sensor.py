@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pskd.models.base import Model, Output, Signal, register
-from pskd.models.layers import Head, time_stack
+from pskd.models.layers import Head, channels_last, scaled, time_stack
 
 
 class SensorEncoder(nn.Module):
@@ -27,8 +27,8 @@ class SensorEncoder(nn.Module):
         self.blocks = time_stack(stem, widths, strides, kernel)
 
     def forward(self, acceleration: Tensor) -> Tensor:
-        x = acceleration.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.blocks(self.stem(x)).squeeze(2)
+        x = channels_last(torch.unflatten(acceleration, 2, (1, -1)))
+        features: Tensor = self.blocks(self.stem(x)).flatten(2)
         return features
 
 
@@ -46,6 +46,7 @@ class TemporalCNN(Model):
         stem: Channels of the first convolution.
         kernel: Samples that a convolution spans, odd.
         dropout: Before the embedding.
+        width: What `widths` and `stem` are multiplied with, in multiples of 8; 1 leaves them.
     """
 
     inputs = ("acceleration",)
@@ -58,8 +59,10 @@ class TemporalCNN(Model):
         stem: int = 48,
         kernel: int = 9,
         dropout: float = 0.2,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
+        stem, *widths = scaled((stem, *widths), width)
         self.encoder = SensorEncoder(signal.channels, stem, widths, strides, kernel)
         self.head = Head(self.encoder.channels, signal, dropout)
         self.feature_channels = self.encoder.channels

@@ -8,6 +8,7 @@ file, the key and the nearest right one.
 from pskd.recipe.parts import (
     ALONE,
     FORMAT,
+    Budget,
     Choice,
     DistillOptions,
     FitOptions,
@@ -26,6 +27,7 @@ from pskd.recipe.reading import load_recipe, parse_recipe, shipped
 __all__ = [
     "ALONE",
     "FORMAT",
+    "Budget",
     "Choice",
     "DistillOptions",
     "FitOptions",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pskd.errors import UsageError, nearest
 from pskd.recipe.parts import (
+    Budget,
     Choice,
     ClipOptions,
     ComputeOptions,
@@ -28,6 +29,7 @@ PARTS: Mapping[str, type[Part]] = {
     "dataset": Choice, "protocol": Choice, "model": Choice, "clips": ClipOptions,
     "views": ViewOptions, "chain": Stage, "distill": DistillOptions, "fit": FitOptions,
     "compute": ComputeOptions, "teachers": Teacher, "losses": Loss, "test": TestOptions,
+    "budget": Budget,
 }  # fmt: skip
 """Which part of a recipe a key holds, or a list of."""
 

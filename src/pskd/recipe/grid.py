@@ -266,13 +266,13 @@ def _set(tree: dict[str, Any], path: str, value: Any, where: str) -> None:
 
 
 def _needed(recipe: Recipe) -> Recipe:
-    """The recipe without stages that the student does not learn from."""
+    """The recipe without stages that the student does not learn from or start from."""
     by_name = {stage.name: stage for stage in recipe.chain}
     needed, open_ = {recipe.student.name}, [recipe.student]
     while open_:
-        for teacher in open_.pop().teachers:
-            if teacher.stage not in needed:
-                needed.add(teacher.stage)
-                open_.append(by_name[teacher.stage])
+        for name in open_.pop().needs:
+            if name not in needed:
+                needed.add(name)
+                open_.append(by_name[name])
     chain = tuple(stage for stage in recipe.chain if stage.name in needed)
     return recipe.model_copy(update={"chain": chain})

@@ -161,6 +161,7 @@ class FitOptions(Part):
         weight_decay: Of AdamW.
         label_smoothing: Mass moved from the label to all classes alike.
         averaging: Decay a step of the exponential moving average of weights; 0 turns it off.
+        quantise: Compute as int8 exports do, so that the weights learn to bear rounding.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 200
@@ -170,13 +171,19 @@ class FitOptions(Part):
     weight_decay: NotNegative = 0.02
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    quantise: bool = False
 
 
 class Stage(Part):
-    """One link of the chain: a model, who teaches it, and how it is trained."""
+    """One link of the chain: a model, who teaches it, and how it is trained.
+
+    With `start`, training goes on from what an earlier stage with the same model ended with; with
+    `fit.quantise` too, from weights that compute the same and are rescaled for int8.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     model: Choice
+    start: str | None = None
     teachers: tuple[Teacher, ...] = ()
     distill: DistillOptions = DistillOptions()
     fit: FitOptions = FitOptions()
@@ -188,6 +195,11 @@ class Stage(Part):
             teachers = [{"stage": t} if isinstance(t, str) else t for t in values["teachers"]]
             return {**values, "teachers": teachers}
         return values
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the stages that are trained before it: its teachers, and where it starts."""
+        return (*(t.stage for t in self.teachers), *((self.start,) if self.start else ()))
 
 
 class ComputeOptions(Part):
@@ -204,6 +216,20 @@ class ComputeOptions(Part):
     devices: Annotated[int, Field(ge=1)] = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: Annotated[int, Field(ge=0)] = 1
+
+
+class Budget(Part):
+    """What the student may need at most: its width is chosen so that it fits.
+
+    Attributes:
+        parameters: Trained parameters.
+        macs: Multiply-accumulates of a window.
+        int8_kb: Weights, biases and scales of its int8 export, in KB of 1024 bytes.
+    """
+
+    parameters: Annotated[int, Field(ge=1)] | None = None
+    macs: Annotated[int, Field(ge=1)] | None = None
+    int8_kb: Annotated[float, Field(gt=0)] | None = None
 
 
 class TestOptions(Part):
@@ -246,13 +272,14 @@ class Recipe(Part):
     views: ViewOptions = ViewOptions()
     test: TestOptions = TestOptions()
     chain: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    budget: Budget = Budget()
     compute: ComputeOptions = ComputeOptions()
 
     @model_validator(mode="after")
     def _chain_holds(self) -> Recipe:
         if self.format > FORMAT:
             raise ValueError(f"format {self.format} is newer than {FORMAT}: update pskd")
-        earlier: list[str] = []
+        earlier: dict[str, Stage] = {}
         for stage in self.chain:
             if stage.name in (*earlier, ALONE):
                 raise ValueError(f"two stages are named {stage.name!r}: give each its own name")
@@ -271,7 +298,19 @@ class Recipe(Part):
                             f"loss {loss.name!r} of stage {stage.name!r} is about {name!r}, which "
                             f"does not teach it. {nearest(name, teachers)}"
                         )
-            earlier.append(stage.name)
+            if stage.start is not None:
+                if stage.start not in earlier:
+                    known = nearest(stage.start, earlier) if earlier else "It has none before it"
+                    raise ValueError(
+                        f"stage {stage.name!r} starts from {stage.start!r}, "
+                        f"which is no stage before it. {known}"
+                    )
+                if earlier[stage.start].model != stage.model:
+                    raise ValueError(
+                        f"stage {stage.name!r} starts from {stage.start!r}, whose model or options "
+                        "are others: give both the same"
+                    )
+            earlier[stage.name] = stage
         return self
 
     @property

@@ -45,7 +45,8 @@ def read_tree(name: str | Path, kind: Kind = "recipe") -> tuple[dict[str, Any], 
         UsageError: There is none, it cannot be read, or it is no mapping.
     """
     path, command = Path(name), f"pskd {kind}s"
-    if path.suffix in {".yaml", ".yml"} or path.exists():
+    beside = path.is_dir() and str(name) in shipped(kind)  # such as the folder of its runs
+    if path.suffix in {".yaml", ".yml"} or (path.exists() and not beside):
         where = str(path)
         try:
             text = path.read_text(encoding="utf-8")

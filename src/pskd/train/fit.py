@@ -25,6 +25,7 @@ from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import FitOptions, Recipe, Stage
 from pskd.train.lessons import Source, Teacher, available, find_book, signals
+from pskd.train.quantised import Int8
 from pskd.train.state import Learner, State
 from pskd.train.stream import View, draw_seed, make_stream
 
@@ -186,7 +187,7 @@ def fit(
 
     Args:
         stage: What to train and how.
-        model: As initialised.
+        model: With its first weights.
         clips: Training clips.
         validation: Clips to look at, never to choose by; or None.
         teachers: Trained models of earlier stages by name, in the order of `stage.teachers`.
@@ -207,7 +208,7 @@ def fit(
     options = stage.fit
     seen = make_stream(recipe, stage, clips, len(class_vectors), name=stream, up=up)
     objective = make_objective(recipe, stage, model, teachers, clips, len(class_vectors))
-    learner = Learner(model, objective)
+    learner = Learner(model, objective, Int8(model) if options.quantise else None)
     distributed, optimizer = fabric.setup(learner, make_optimizer(learner, options))
     average = deepcopy(learner) if options.averaging else None
     state = State(learner, optimizer, average, [])

@@ -65,7 +65,8 @@ def can_stack(recipe: Recipe, stage: Stage) -> bool:
     """Whether stages like this one, of other seeds, can be trained with it."""
     compute = recipe.compute
     plain = compute.devices == 1 and compute.precision == "32-true"
-    return stage.model.name == "temporal_cnn" and not stage.fit.averaging and plain
+    plain &= not (stage.start or stage.fit.averaging or stage.fit.quantise)
+    return stage.model.name == "temporal_cnn" and plain
 
 
 def stack_key(recipe: Recipe, stage: Stage) -> str:

@@ -18,16 +18,17 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pskd.distill.objective import wants_features
 from pskd.errors import PskdError, UsageError
-from pskd.recipe import Recipe, load_recipe
+from pskd.recipe import Budget, Recipe, load_recipe
 from pskd.recipe.grid import Cell, Grid
+from pskd.train.budget import within_budget
 from pskd.train.checkpoint import write_run_file
 from pskd.train.engines import Engine, run
 from pskd.train.fit_stacked import can_stack, stack_key
@@ -104,6 +105,7 @@ def compare(
         raise UsageError("no cell is left to train", remedy="Mend --methods or --tables")
     load_plugins(place.plugins)
     _refuse_foreign(out)
+    wanted = [_resolved(cell, place) for cell in wanted]
     for cell in wanted:
         _refuse_another(out, cell)
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(wanted)}
@@ -150,11 +152,11 @@ def plan(cells: Sequence[Cell], stack: bool = False) -> list[Task]:
         keys: dict[str, str] = {}
         for stage in stages(cell.recipe):
             key = keys[stage.name] = stage_key(cell.recipe, stage)
-            taught_by = [keys[teacher.stage] for teacher in stage.teachers]
-            depth[key] = 1 + max((depth[k] for k in taught_by), default=-1)
+            before = [keys[name] for name in stage.needs]
+            depth[key] = 1 + max((depth[k] for k in before), default=-1)
             stage_tasks.setdefault(key, Task(cell.recipe, stage.name))
             users[key] += 1
-            teaching.update(taught_by)
+            teaching.update(before)
             for teacher in stage.teachers:
                 book = book_key(cell.recipe, stage, keys[teacher.stage])
                 pupils.setdefault(book, set()).add(key)
@@ -235,7 +237,7 @@ def _stacks(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
 
 def _check(recipe: Recipe, place: Place, where: str) -> None:
     """Find out before any training what cannot work, and say in whose cells."""
-    try:
+    with _named(where):
         data = data_of(recipe, place)
         for stage in recipe.chain:
             check_stage(recipe, stage, data)
@@ -244,6 +246,22 @@ def _check(recipe: Recipe, place: Place, where: str) -> None:
                 f"compute.devices is {recipe.compute.devices}: a cell trains on one",
                 remedy="Leave it out, and train several cells at a time",
             )
+
+
+def _resolved(cell: Cell, place: Place) -> Cell:
+    """The cell with its student's width, where that is left to a budget."""
+    if cell.recipe.budget == Budget():
+        return cell
+    with _named(f"{cell.table}, {cell.method}"):
+        signal = data_of(cell.recipe, place).signal
+        return replace(cell, recipe=within_budget(cell.recipe, signal))
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Say in whose cells it is that something cannot work."""
+    try:
+        yield
     except PskdError as error:
         inside = f"{where}: {error.where}" if error.where is not None else where
         raise type(error)(error.what, where=inside, remedy=error.remedy) from error

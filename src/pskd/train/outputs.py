@@ -32,7 +32,7 @@ FORMAT = 1
 _PACKAGES = ("pskd", "torch", "lightning-fabric", "numpy", "scipy", "safetensors", "torchmetrics")
 
 Trained = tuple[Stage, str, Model, list[dict[str, Any]]]
-"""A stage, its role (`teacher`, `student` or `alone`), its model and its metrics."""
+"""A stage, its role (see `pskd.train.stages.role`), its model and its metrics."""
 
 
 def write_environment(recipe: Recipe, data: Prepared, device: torch.device, out: Path) -> None:

@@ -20,6 +20,7 @@ from pskd.evaluate.report import write_report
 from pskd.models import Model
 from pskd.recipe import Recipe, load_recipe
 from pskd.train import outputs
+from pskd.train.budget import within_budget
 from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import Progress
 from pskd.train.prepare import Prepared, Reading, prepare
@@ -81,9 +82,10 @@ def train(
         )
     _check_devices(recipe)
     prepared = data or prepare(recipe, data_root, cache, reading)
+    recipe = within_budget(recipe, prepared.signal)
     for stage in recipe.chain:  # what cannot work is known before any training
         check_stage(recipe, stage, prepared)
-    _claim(recipe, out)
+    claim(recipe, out)
     for stage in stages(recipe):  # and so is a checkpoint that cannot be trusted
         if checkpoint_path(out, stage).exists():
             load_verified(checkpoint_path(out, stage), identity(recipe, prepared, stage))
@@ -142,8 +144,13 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
     return summary
 
 
-def _claim(recipe: Recipe, out: Path) -> None:
-    """Make the folder this run's own, or make sure that it is."""
+def claim(recipe: Recipe, out: Path) -> None:
+    """Make a folder this run's own, or make sure that it is.
+
+    Raises:
+        UsageError: It holds another run, or something else.
+        CheckpointError: It cannot be written.
+    """
     path = out / "recipe.yaml"
     if path.exists():
         if not recipe.same_as(load_recipe(path)):
@@ -214,7 +221,7 @@ def _train_stages(
                 recipe,
                 prepared,
                 stage,
-                {t.stage: models[t.stage] for t in stage.teachers},
+                {name: models[name] for name in stage.needs},
                 fabric=fabric,
                 checkpoint=checkpoint_path(out, stage),
                 report=report,

@@ -15,25 +15,37 @@ from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
 from pskd.models import Model, Signal, build, count_macs
 from pskd.recipe import ALONE, DistillOptions, Recipe, Stage
+from pskd.train.equalise import equalise
 from pskd.train.fit import Progress, fit, make_objective, visible
 from pskd.train.prepare import Prepared
+from pskd.train.quantised import Int8
 from pskd.train.stream import draw_seed
 
-_ELSEWHERE = {"name", "about", "chain", "test"}
+_ELSEWHERE = {"name", "about", "chain", "test", "budget"}
 """Keys of a recipe that do not change how a stage is trained, or stand in its key as the stage."""
 
 
 def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The chain and, after it, the student alone: the same without teachers or skeletons.
 
-    A student that nobody teaches is alone as it is.
+    A student that nobody teaches is alone as it is. Beside one that starts from an earlier stage,
+    it is that stage's student alone.
     """
-    student = recipe.student
+    student = first_student(recipe)
     if not student.teachers and not wants_skeletons(student):
         return recipe.chain
     alone = DistillOptions(selection="label", semantic=student.distill.semantic)
     changes = {"name": ALONE, "teachers": (), "distill": alone}
     return (*recipe.chain, student.model_copy(update=changes))
+
+
+def first_student(recipe: Recipe) -> Stage:
+    """The student, or the stage that it starts from, or that one, and so on: from scratch."""
+    by_name = {stage.name: stage for stage in recipe.chain}
+    student = recipe.student
+    while student.start:
+        student = by_name[student.start]
+    return student
 
 
 def find_stage(recipe: Recipe, name: str) -> Stage:
@@ -43,7 +55,7 @@ def find_stage(recipe: Recipe, name: str) -> Stage:
 
 def stream_of(recipe: Recipe, stage: Stage) -> str:
     """Whose weights a stage starts from and whose views it sees: alone, the student's."""
-    return recipe.student.name if stage.name == ALONE else stage.name
+    return first_student(recipe).name if stage.name == ALONE else stage.name
 
 
 def stage_key(recipe: Recipe, stage: Stage) -> str:
@@ -53,6 +65,10 @@ def stage_key(recipe: Recipe, stage: Stage) -> str:
     """
     settings = recipe.model_dump(mode="json", exclude=_ELSEWHERE)
     own = stage.model_dump(mode="json", include={"model", "distill", "fit"})
+    if not stage.fit.quantise:  # keys younger than some checkpoints change nothing where unused
+        del own["fit"]["quantise"]
+    if stage.start:
+        own["start"] = stage_key(recipe, find_stage(recipe, stage.start))
     teachers = [
         [teacher.model_dump(mode="json"), stage_key(recipe, find_stage(recipe, teacher.stage))]
         for teacher in stage.teachers
@@ -77,32 +93,39 @@ def checkpoint_path(out: Path, stage: Stage) -> Path:
 
 
 def role(recipe: Recipe, stage: Stage) -> str:
-    """`teacher`, `student` or `alone`."""
+    """`teacher`, `student`, `alone`, or `start` of a stage that starts from it."""
     if stage.name == ALONE:
         return "alone"
-    return "student" if stage.name == recipe.student.name else "teacher"
+    if stage.name == recipe.student.name:
+        return "student"
+    return "start" if stage.name in {other.start for other in recipe.chain} else "teacher"
 
 
 def train_stage(
     recipe: Recipe,
     prepared: Prepared,
     stage: Stage,
-    teachers: Mapping[str, Model],
+    before: Mapping[str, Model],
     *,
     fabric: Fabric,
     checkpoint: Path,
     report: Callable[[Progress], None],
     books: Mapping[str, Path] | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
-    """Train a stage, or what is left of it; see `fit`."""
+    """Train a stage, or what is left of it, after the stages that it needs; see `fit`."""
     stream = stream_of(recipe, stage)
     torch.manual_seed(draw_seed(recipe.seed, stream, "init"))
+    model = build_model(stage, prepared.signal)
+    if stage.start:
+        model.load_state_dict(before[stage.start].state_dict())
+        if stage.fit.quantise:
+            equalise(model, visible(model, prepared.train))
     return fit(
         stage,
-        build_model(stage, prepared.signal),
+        model,
         prepared.train,
         prepared.validation,
-        teachers,
+        {teacher.stage: before[teacher.stage] for teacher in stage.teachers},
         books=books,
         recipe=recipe,
         class_vectors=prepared.class_vectors,
@@ -144,6 +167,8 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
         t.stage: build_model(find_stage(recipe, t.stage), prepared.signal) for t in stage.teachers
     }
     make_objective(recipe, stage, model, teachers, prepared.train, prepared.signal.classes)
+    if stage.fit.quantise:
+        Int8(model)
     for side, clips in (
         ("training", prepared.train),
         ("validation", prepared.validation),

@@ -14,19 +14,24 @@ from pskd.distill.chain import StageLoss
 from pskd.errors import CheckpointError
 from pskd.models import Model
 from pskd.train.checkpoint import load_checkpoint, save_checkpoint
+from pskd.train.quantised import Int8
 
 
 class Learner(nn.Module):
-    """A model, its loss, and all that the loss trains beside it."""
+    """A model, its loss, and all that the loss trains beside it; with `int8`, in int8."""
 
-    def __init__(self, model: Model, objective: nn.Module) -> None:
+    def __init__(self, model: Model, objective: nn.Module, int8: Int8 | None = None) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
+        self.int8 = int8
 
     def forward(self, signals: tuple[Tensor, ...], **view: Any) -> tuple[Tensor, StageLoss]:
         """Logits and the loss; `view` is what the objective is told of the batch."""
-        output = self.model(*signals)
+        if self.int8 is None:
+            output = self.model(*signals)
+        else:  # ranges settle in the first half, and then hold
+            output = self.int8(self.model, *signals, observe=view["progress"] < 0.5)
         return output.logits, self.objective(*output, **view)
 
 

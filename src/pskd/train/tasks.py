@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from pskd.errors import PskdError
 from pskd.models import Model
 from pskd.recipe import Recipe, Stage, TestOptions
 from pskd.recipe.grid import Cell
-from pskd.train.checkpoint import write_run_file
+from pskd.train.checkpoint import link, write_run_file
 from pskd.train.fit_stacked import Pupil, fit_stacked
 from pskd.train.lessons import Teacher, write_book
 from pskd.train.plugins import load_plugins
@@ -138,7 +136,7 @@ def _finish(place: Place, cell: Cell, data: Prepared) -> None:
         if is_finished(place.out, cell):
             return
         for stage in stages(recipe):
-            _link(_stage_path(place, recipe, stage), checkpoint_path(out, stage))
+            link(_stage_path(place, recipe, stage), checkpoint_path(out, stage))
         if not (out / "recipe.yaml").exists():
             write_run_file(out / "recipe.yaml", recipe.to_yaml().encode())
         train(recipe, data_root=_root(recipe, place), out=out, cache=place.cache, data=data)
@@ -163,14 +161,14 @@ def ensure(
         return made[stage.name]
     path = _stage_path(place, recipe, stage)
     failed = path.with_suffix(".failed")
-    teachers = _teachers(place, recipe, data, stage, fabric, made)
+    before = _before(place, recipe, data, stage, fabric, made)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         _refuse_again(place, stage, failed)
         books = _books(place, recipe, data, stage)
         try:
             model, _ = train_stage(
-                recipe, data, stage, teachers,
+                recipe, data, stage, before,
                 fabric=fabric, checkpoint=path, report=lambda _: None, books=books,
             )  # fmt: skip
         except Exception as error:
@@ -228,14 +226,14 @@ def _train_stack(place: Place, tasks: Sequence[Task], fabric: Fabric) -> None:
         for i in left:
             recipe, stage = tasks[i].recipe, stage_of[i]
             data = data_of(recipe, place)
-            teachers = _teachers(place, recipe, data, stage, fabric, {})
+            teachers = _before(place, recipe, data, stage, fabric, {})
             books = _books(place, recipe, data, stage)
             pupils.append(Pupil(recipe, stage, data, teachers, books, paths[i]))
         checkpoint = _stack_path([paths[i] for i in left])
         fit_stacked(pupils, fabric=fabric, checkpoint=checkpoint)
 
 
-def _teachers(
+def _before(
     place: Place,
     recipe: Recipe,
     data: Prepared,
@@ -244,8 +242,8 @@ def _teachers(
     made: dict[str, Model],
 ) -> dict[str, Model]:
     return {
-        t.stage: ensure(place, recipe, data, find_stage(recipe, t.stage), fabric, made)
-        for t in stage.teachers
+        name: ensure(place, recipe, data, find_stage(recipe, name), fabric, made)
+        for name in stage.needs
     }
 
 
@@ -291,13 +289,3 @@ def _book_folder(
 ) -> Path:
     key = book_key(recipe, pupil, stage_key(recipe, teacher)) + data.store.key
     return place.out / "lessons" / hashlib.sha256(key.encode()).hexdigest()[:24]
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make a file appear in a second place without a second copy, where the disk can do that."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

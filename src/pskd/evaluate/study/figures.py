@@ -159,7 +159,7 @@ def cost_map(
     rules = [(y, f"{y:g}") for y in ticks(*chart.y, 6)]
     last = sorted(range(len(marks)), key=lambda k: methods[k].difference is None)  # the baseline
     dots_drawn = (marks[k] for k in last)
-    return chart.svg(alt, chart.axes([], rules), _log_axis(chart), *words, *dots_drawn)
+    return chart.svg(alt, chart.axes([], rules), log_axis(chart), *words, *dots_drawn)
 
 
 def _label(name: str, dot: tuple[float, float], box: Box, colour: str) -> Markup:
@@ -175,7 +175,8 @@ def _label(name: str, dot: tuple[float, float], box: Box, colour: str) -> Markup
     return join([lead, element("text", name, y=f"{y + 4:.1f}", class_="name", **side)])
 
 
-def _log_axis(chart: Chart) -> Markup:
+def log_axis(chart: Chart) -> Markup:
+    """Rules and labels of a chart whose x are decimal logarithms."""
     words = []
     for value in log_ticks(10 ** chart.x[0], 10 ** chart.x[1]):
         x, floor = chart.at(math.log10(value), chart.y[0])

@@ -1,0 +1,82 @@
+"""`pskd frontier`: how small a student may be, from a grid of widths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pskd.cli.console import JsonFlag, cache, out, print_json, say
+from pskd.cli.grids import roots, tell_of_failed, train_cells, write_study
+from pskd.recipe.grid import Cell, cells, load_grid
+
+app = typer.Typer()
+
+
+@app.command()
+def frontier(
+    grid: Annotated[
+        str, typer.Argument(help="Name of a grid, a YAML file, or the folder of a trained grid.")
+    ] = "frontier",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to every recipe."),
+    ] = None,
+    data_root: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DATASET=]FOLDER", help="Folder of a dataset's own files; again."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the grid. Default: runs/GRID.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time. Default: all cores.")
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option("--time", metavar="A,B", help="Runtimes. Default: ONNX and C, if they are."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train students of several widths, with teachers and alone, and draw accuracy against size.
+
+    The folder of a grid that was trained before is only drawn, and measured again with --time.
+    Stopped or killed, the same command goes on where it was.
+
+    Example: pskd frontier --data-root ~/data/utd-mhad
+    """
+    from pskd.edge.costs import measure, usable
+    from pskd.evaluate.study.frontier import frontiers, read_costs
+    from pskd.evaluate.study.frontier_page import answer, write_frontier
+
+    names = None if targets is None else [name for name in targets.split(",") if name]
+    costs = None
+    failed: list[str] = []
+    every: tuple[Cell, ...] = ()
+    if (Path(grid) / "grid.json").is_file():
+        folder = Path(grid)
+        costs = read_costs(folder / "costs.json") if names is None else None
+    else:
+        read, beside = load_grid(grid)
+        every = cells(read, beside, overrides=overrides or ())
+        folder = folder or Path("runs") / read.name
+        failed = train_cells(
+            read,
+            every,
+            overrides=overrides or (),
+            out=folder,
+            data_roots=roots(data_root),
+            cache=cache(),
+            workers=jobs,
+        )
+    study, _ = write_study(folder)
+    costs = costs or measure(study, usable() if names is None else names, folder)
+    found = frontiers(study, costs)
+    page = write_frontier(study, found, folder)
+    if as_json:
+        print_json({"page": page, "answers": {f.table.name: answer(f) for f in found}})
+    else:
+        say(*(answer(each) for each in found))
+        out.print(f"Page: {page}", soft_wrap=True)
+    tell_of_failed(failed, len(every))
