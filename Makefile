@@ -11,7 +11,7 @@ INSTALL = { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint results clean
+.PHONY: help demo test lint results litert clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,8 @@ results: $(VENV)/.run ## Train the tables of results/ with UTD-MHAD in DATA, JOB
 	for grid in tuning methods ablations; do for table in runs/$$grid/*.md runs/$$grid/*.tex; do \
 		cp $$table results/$$grid-$$(basename $$table); done; done
 
+litert: $(VENV)/.litert ## Install what makes LiteRT exports, 2 GB, in an environment below the other
+
 clean: ## Remove the environment and all caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -46,3 +48,11 @@ $(VENV)/.run: pyproject.toml constraints.txt
 $(VENV)/.test: pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[test,dev]'
 	@touch $@ $(VENV)/.run
+
+# Of the same torch, which writes the programs that it reads.
+$(VENV)/.litert: $(VENV)/.run
+	@$(INSTALL) --editable '.[litert]'
+	@$(BIN)/python -m venv $(VENV)/litert && echo "Installing litert-torch into $(VENV)/litert"
+	@$(VENV)/litert/bin/python -m pip install --quiet --disable-pip-version-check \
+		litert-torch==0.10.0 $$(grep ^torch== constraints.txt)
+	@touch $@

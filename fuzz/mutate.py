@@ -303,6 +303,33 @@ def _npy_header(random: Random, data: bytearray) -> bytes:
     return bytes(data[:8]) + struct.pack("<H", len(header)) + header + bytes(data[10 + size :])
 
 
+_TENSORS = ("F64", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "F4", "F6_E2M3", "C64", "O", "")
+
+
+def _safetensors_header(random: Random, data: bytearray) -> bytes:
+    """Let the header of a safetensors file say something else, at its own length or a false one."""
+    size = int.from_bytes(data[:8], "little")
+    text = bytes(data[8 : 8 + size]).decode("latin-1")
+    how = random.randrange(6)
+    if how == 0:
+        text = re.sub(
+            r'"[FI]\d+"', f'"{random.choice(_TENSORS)}"', text, count=random.randint(0, 3)
+        )
+    elif how == 1:
+        text = re.sub(r"\d+", str(random.choice(LENGTHS)), text, count=random.randint(1, 5))
+    elif how == 2:
+        text = re.sub(r"\[[^]]*\]", random.choice(("[]", "[0]", "[-1]", "[0,0]", "[1e3]")), text)
+    elif how == 3:
+        text = random.choice(("[", '{"a":', "{", '"', " ")) * random.randint(1, 300_000)
+    elif how == 4:
+        text = re.sub(r'"\w+\.', f'"{random.choice((*NUMBERS[:8], "x", "__metadata__"))}.', text)
+    else:
+        size = random.choice(LENGTHS)
+        return struct.pack("<Q", size) + bytes(data[8:])
+    header = text.encode("latin-1", "replace")
+    return struct.pack("<Q", len(header)) + header + bytes(data[8 + size :])
+
+
 _BLIND = [_flip, _byte, _truncate, _cut, _repeat, _insert]
 _TEXT = [*_BLIND, _number, _number, _number_everywhere, _lines, _column, _other_coding]
 
@@ -315,5 +342,6 @@ DAMAGES: dict[str, list[Damage]] = {
     "gzip": [_flip, _truncate, _within_gzip, _within_gzip, _within_gzip],
     "mat": [_within_mat, _within_mat],
     "npy": [_npy_header, _npy_header],
+    "safetensors": [_safetensors_header] * 4,
 }
 """What can be done to a file, by what is known of it."""

@@ -161,8 +161,8 @@ def recipes() -> list[bytes]:
 
 
 @cache
-def student() -> seeds.Files:
-    """The files of a student that was never trained."""
+def students() -> dict[str, seeds.Files]:
+    """The files of students that were never trained, by the checksum of their weights."""
     import torch
 
     from pskd.models import build
@@ -170,34 +170,62 @@ def student() -> seeds.Files:
     from pskd.models.student_folder import StudentConfig, save_student
 
     torch.manual_seed(0)
-    signal = Signal(classes=3, samples=32, embedding=8)
-    options = {"widths": [8, 8], "strides": [2, 1], "stem": 8}
-    config = StudentConfig(
-        model="temporal_cnn", options=options, dataset="simulated", classes=["a", "b", "c"],
-        samples=32, embedding=8, rate=16.0, window_seconds=2.0, hop_seconds=1.0,
-        normalisation="none", placement="wrist", protocol="cross_subject", protocol_note="",
-        parameters=1, macs=1, licence="none", seed=0,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        save_student(Path(folder) / "student", build("temporal_cnn", signal, **options), config)
-        return seeds.files_of(Path(folder) / "student")
+    signal = Signal(classes=3, samples=96, embedding=8)
+    some = {
+        "temporal_cnn": {"widths": [8, 8], "strides": [2, 1], "stem": 8},
+        "gaf_cnn": {"image_size": 16},
+        "xtinyhar": {"patch": 8},
+        "tinyhar": {"filters": 4},
+    }
+    found = {}
+    for name, options in some.items():
+        config = StudentConfig(
+            model=name, options=options, dataset="simulated", classes=["a", "b", "c"],
+            samples=96, embedding=8, rate=48.0, window_seconds=2.0, hop_seconds=1.0,
+            normalisation="none", placement="wrist", protocol="cross_subject", protocol_note="",
+            parameters=1, macs=1, licence="none", seed=0,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            save_student(Path(folder) / "student", build(name, signal, **options), config)
+            files = seeds.files_of(Path(folder) / "student")
+        found[json.loads(files["config.json"])["sha256"]] = files
+    return found
+
+
+def student_files(name: str) -> list[bytes]:
+    """A file of each student."""
+    return [files[name] for files in students().values()]
 
 
 def student_config(data: bytes) -> None:
     """Load a student whose configuration was changed."""
-    _load_student({**student(), "config.json": data})
+    known = (files for sha256, files in students().items() if sha256.encode() in data)
+    files = next(known, next(iter(students().values())))
+    _load_student({**files, "config.json": data})
 
 
 def student_weights(data: bytes) -> None:
     """Load a student whose weights were changed and sealed anew."""
-    config = json.loads(student()["config.json"])
+    config = json.loads(next(iter(students().values()))["config.json"])
     config["sha256"] = hashlib.sha256(data).hexdigest()
     _load_student({"model.safetensors": data, "config.json": json.dumps(config).encode()})
 
 
 def _load_student(files: seeds.Files) -> None:
+    """Load a student; it must then take a window and be fit to be shown, or be refused in words."""
+    import torch
+
+    from pskd.errors import PskdError
+    from pskd.models.student_card import model_card
     from pskd.models.student_folder import load_student
 
     with _folder(files) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch's, of layers without any numbers
-        load_student(folder)
+        try:
+            model, config = load_student(folder)
+        except PskdError as error:
+            assert str(error).isprintable() and len(str(error)) < 10_000
+            raise
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, config.samples))
+    assert all(line.isprintable() for line in model_card(config).split("\n"))

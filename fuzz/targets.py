@@ -236,11 +236,11 @@ _ALL = (
     Target("recipe", on_disk.recipe, on_disk.recipes, _PSKD, ("yaml",)),
     Target(
         "student config", on_disk.student_config,
-        lambda: [on_disk.student()["config.json"]], _PSKD,
+        lambda: on_disk.student_files("config.json"), _PSKD,
     ),
     Target(
         "student weights", on_disk.student_weights,
-        lambda: [on_disk.student()["model.safetensors"]], _PSKD, ("bytes",),
+        lambda: on_disk.student_files("model.safetensors")[:1], _PSKD, ("bytes", "safetensors"),
     ),
 )  # fmt: skip
 TARGETS = {target.name: target for target in _ALL}

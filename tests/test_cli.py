@@ -14,6 +14,7 @@ from pskd.datasets import DATASETS
 from pskd.recipe import Recipe
 
 COMMANDS = ["demo", "train", "compare", "evaluate", "report", "predict", "recipes", "grids"]
+COMMANDS += ["export", "certify", "bench", "finetune", "frontier", "push", "pull"]
 COMMANDS += [f"data {c}" for c in ["list", "info", "fetch", "verify", "simulate", "check", "audit"]]
 
 
@@ -70,7 +71,7 @@ def test_recipes_are_listed_with_what_they_are_about(pskd) -> None:
         (["train", "demo", "dataset.name=utd"], "'utd_mhad'"),
         (["train", "demo", "protocol.options.train=[9]"], "'9'"),
         (["train", "demo", "chain.student.model.name=temporal_cn"], "'temporal_cnn'"),
-        (["train", "demo", "chain.student.model.options={width: [8]}"], "'widths'"),
+        (["train", "demo", "chain.student.model.options={widht: 2}"], "'width'"),
         (["train"], "Missing argument"),
         (["predict", "nowhere", "nothing.csv", "--unit", "feet"], "--unit"),
         (["fly"], "fly"),

@@ -1,9 +1,10 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and reading one that may be a stranger's."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,3 +32,25 @@ def write_atomic(
         with suppress(OSError):
             part.unlink()
         raise error(f"cannot be written ({failed.strerror})", where=path, remedy=remedy) from failed
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """Read a file at once, so that what is checked is what is used.
+
+    Raises:
+        OSError: It cannot be read, or is a link, a pipe or a device.
+        ValueError: It is larger than `most` bytes.
+    """
+    if path.is_symlink():
+        raise OSError("is a symbolic link")
+    with open(path, "rb", opener=_open_plain) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("is no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"is larger than {most} bytes")
+    return content
+
+
+def _open_plain(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # nothing waits on a pipe

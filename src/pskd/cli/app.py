@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pskd import __version__
-from pskd.cli import data, grids
+from pskd.cli import certify, data, export, finetune, frontier, grids, hub
 from pskd.cli.console import (
     DataRoot,
     JsonFlag,
@@ -37,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-app.add_typer(grids.app)
+for commands in (grids, export, certify, finetune, frontier, hub):
+    app.add_typer(commands.app)
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to the recipe."),
@@ -164,7 +166,8 @@ def predict(
         return
     table = Table("from s", "to s", "class", "probability")
     for w in windows:
-        table.add_row(f"{w.start_s:.2f}", f"{w.end_s:.2f}", w.class_name, f"{w.probability:.3f}")
+        name = escape(w.class_name)
+        table.add_row(f"{w.start_s:.2f}", f"{w.end_s:.2f}", name, f"{w.probability:.3f}")
     out.print(table)
 
 

@@ -26,7 +26,8 @@ __all__ = [
     "read_csv",
 ]
 
-BATCH = 256
+BATCH = 32
+"""Windows at a time; each may take tensors of `student_folder.MAX_TENSOR_BYTES`."""
 
 
 class Window(NamedTuple):

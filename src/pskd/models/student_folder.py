@@ -1,107 +1,54 @@
 """A trained student as a folder: its weights, what it expects and predicts, and a model card.
 
-The folder holds `model.safetensors`, `config.json` (`StudentConfig`) and `README.md`. Nothing in it
-is executed or unpickled.
+The folder holds `model.safetensors`, `config.json` (`StudentConfig`) and `README.md`. It may come
+from a stranger: nothing in it is executed or unpickled, and it is refused before it takes more
+memory or time than a student for a watch can need.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from pskd import __version__
 from pskd.errors import CheckpointError, PskdError
-from pskd.models import build
-from pskd.models.base import Model, Signal
+from pskd.files import read_plain
+from pskd.models import MODELS, build, count_macs, example_inputs
+from pskd.models.base import Model
+from pskd.models.student_card import model_card
+from pskd.models.student_config import (
+    CARD,
+    CONFIG,
+    COPY_AGAIN,
+    WEIGHTS,
+    StudentConfig,
+    printable,
+    read_config,
+)
 
-FORMAT = 1
-"""Version of the student folder that this package writes."""
+__all__ = ["CARD", "CONFIG", "WEIGHTS", "StudentConfig", "load_student", "save_student"]
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MAX_CONFIG_BYTES = 1_000_000
+MAX_WEIGHTS_BYTES = 64 << 20
+"""Of `model.safetensors`; a ResNet-18 has 45 MB."""
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
+MAX_HEADER_BYTES = 1_000_000
+MAX_TENSOR_BYTES = 16 << 20
+"""Of any tensor made of one window; ResNet-18 on images of 224 x 224 makes 3 MB."""
 
+MAX_MACS = 10**10
+"""Of one window: seconds on one core; ResNet-18 on images of 224 x 224 takes 1.8 * 10^9."""
 
-class StudentConfig(BaseModel):
-    """What a student expects, what it predicts, and how it came to be.
-
-    Attributes:
-        format: Version of the folder.
-        model: Name of the model, as in `pskd.models.MODELS`.
-        options: Options of the model.
-        dataset: Dataset that it was trained on.
-        classes: Names of the classes, in the order of the logits.
-        samples: Samples in a window, S.
-        embedding: Size of the embedding, E.
-        unit: Unit of the acceleration that it takes.
-        rate: Nominal sampling rate in Hz, `samples / window_seconds`.
-        window_seconds: Duration of a window.
-        hop_seconds: Time from one window to the next, unless the user asks otherwise.
-        normalisation: `none`, or where the input is normalised: `built into the model`.
-        placement: Where the sensor was worn.
-        protocol: Name of the protocol that split the dataset.
-        protocol_note: What the split means for the figures below.
-        accuracy: Accuracy on the test side, 0 to 1.
-        macro_f1: Mean F1 of the classes on the test side, 0 to 1.
-        parameters: Number of trained parameters.
-        macs: Multiply-accumulates of one window.
-        sha256: Of `model.safetensors`; `save_student` fills it in.
-        licence: Licence of the data that it was trained on.
-        seed: Seed of the run.
-        pskd_version: Version of this package that wrote it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    format: Literal[1] = 1
-    model: str
-    options: dict[str, Any] = {}
-    dataset: str
-    classes: Annotated[list[str], Field(min_length=2, max_length=10_000)]
-    samples: Annotated[int, Field(ge=2, le=65_536)]
-    embedding: Annotated[int, Field(ge=1, le=65_536)]
-    unit: Literal["g"] = "g"
-    rate: Annotated[float, Field(gt=0)]
-    window_seconds: Seconds
-    hop_seconds: Seconds
-    normalisation: str
-    placement: str
-    protocol: str
-    protocol_note: str
-    accuracy: Fraction | None = None
-    macro_f1: Fraction | None = None
-    parameters: Annotated[int, Field(ge=0)]
-    macs: Annotated[int, Field(ge=0)]
-    sha256: str = ""
-    licence: str
-    seed: int
-    pskd_version: str = __version__
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("two classes have the same name")
-        if abs(self.rate * self.window_seconds / self.samples - 1) > 0.01:
-            raise ValueError(
-                f"{self.rate} Hz over {self.window_seconds} s do not give {self.samples} samples"
-            )
-        return self
-
-    @property
-    def signal(self) -> Signal:
-        """The signal description that the model is built with."""
-        return Signal(classes=len(self.classes), samples=self.samples, embedding=self.embedding)
+SMALL_WINDOW, SMALL_WIDTH = 256, 1024
+"""Samples, and the largest dimension of a weight, that no model of the package breaks them with."""
 
 
 def save_student(folder: Path, model: Model, config: StudentConfig) -> None:
@@ -115,6 +62,12 @@ def save_student(folder: Path, model: Model, config: StudentConfig) -> None:
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     _check_tensors(tensors, config, where=folder)
+    if sum(t.nbytes for t in tensors.values()) > MAX_WEIGHTS_BYTES - MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"weights take more than {MAX_WEIGHTS_BYTES >> 20} MiB",
+            where=folder,
+            remedy="Train a smaller student",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
@@ -138,28 +91,19 @@ def load_student(folder: Path) -> tuple[Model, StudentConfig]:
     """Read a student that `save_student` wrote, ready to predict (in evaluation mode, on the CPU).
 
     Raises:
-        CheckpointError: A file is missing, torn, foreign or of a newer version.
+        CheckpointError: A file is missing, torn, foreign or of a newer version, or the student is
+            far too large for a watch.
     """
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     weights = folder / WEIGHTS
-    try:
-        if _sha256(weights) != config.sha256:
-            raise CheckpointError(
-                f"checksum is not the one in {CONFIG}", where=weights, remedy=_COPY_AGAIN
-            )
-        tensors = load_file(weights)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"weights cannot be read ({error})", where=weights, remedy=_COPY_AGAIN
-        ) from error
+    tensors = _read_weights(weights, config.sha256)
     _check_tensors(tensors, config, where=weights)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         model = build(config.model, config.signal, **config.options)
     model.load_state_dict(tensors)
-    return model.eval(), config
-
-
-_COPY_AGAIN = "Copy the whole folder again, or train the student again"
+    model.eval()
+    _check_cost(model, config, where=folder / CONFIG)
+    return model, config
 
 
 def _sha256(path: Path) -> str:
@@ -167,51 +111,47 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_config(path: Path) -> StudentConfig:
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-        if len(raw) > MAX_CONFIG_BYTES:
+        raw = read_plain(path, MAX_WEIGHTS_BYTES)
+        if hashlib.sha256(raw).hexdigest() != sha256:
             raise CheckpointError(
-                f"is larger than {MAX_CONFIG_BYTES} bytes, so no student configuration", where=path
+                f"checksum is not the one in {CONFIG}", where=path, remedy=COPY_AGAIN
             )
-        data = json.loads(raw)
-    except (OSError, ValueError, RecursionError) as error:
+        if int.from_bytes(raw[:8], "little") > MAX_HEADER_BYTES:
+            raise ValueError(f"its header is larger than {MAX_HEADER_BYTES} bytes")
+        tensors = load(raw)
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise ValueError("they are not all finite")
+    except (OSError, SafetensorError, LookupError, ValueError, RuntimeError, AssertionError) as no:
         raise CheckpointError(
-            f"student configuration cannot be read ({error})",
-            where=path,
-            remedy=f"Name a student folder, one with {CONFIG} and {WEIGHTS}",
-        ) from error
-    found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise CheckpointError(
-            f"has format {found}, this version of pskd reads up to {FORMAT}",
-            where=path,
-            remedy="Install a newer pskd",
-        )
-    try:
-        return StudentConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
-        raise CheckpointError(
-            f"is no student configuration: {key}: {first['msg']}", where=path, remedy=_COPY_AGAIN
-        ) from error
+            f"weights cannot be read ({printable(str(no))[:200]})", where=path, remedy=COPY_AGAIN
+        ) from no
+    return tensors
 
 
 def _check_tensors(tensors: dict[str, Tensor], config: StudentConfig, where: Path) -> None:
     """Compare tensors with those of the model in `config`, which is built without memory."""
+    kind = MODELS.get(config.model)
+    if kind and kind.inputs != ("acceleration",):
+        raise CheckpointError(
+            f"model {config.model!r} takes {' and '.join(kind.inputs)}, so it is no student",
+            where=where,
+            remedy="Name the folder of a student",
+        )
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, of layers without any numbers
             expected = build(config.model, config.signal, **config.options).state_dict()
     except PskdError as error:
         raise CheckpointError(
-            f"this version of pskd cannot build the student ({error})",
+            f"this version of pskd cannot build the student ({printable(str(error))})",
             where=where,
             remedy=f"Use pskd {config.pskd_version}, which wrote it",
         ) from error
     wrong = [
-        f"{name} (has {_describe(tensors.get(name))}, needs {_describe(expected.get(name))})"
+        f"{printable(name)[:200]} (has {_describe(tensors.get(name))}, "
+        f"needs {_describe(expected.get(name))})"
         for name in sorted(tensors.keys() | expected.keys())
         if _describe(tensors.get(name)) != _describe(expected.get(name))
     ]
@@ -220,7 +160,7 @@ def _check_tensors(tensors: dict[str, Tensor], config: StudentConfig, where: Pat
         raise CheckpointError(
             f"weights are not those of model {config.model!r}: {', '.join(wrong[:3])}{more}",
             where=where,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_AGAIN,
         )
 
 
@@ -230,43 +170,49 @@ def _describe(tensor: Tensor | None) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
-def model_card(config: StudentConfig) -> str:
-    """Model card of a student, in Markdown."""
-    accuracy, macro_f1 = (
-        "not measured" if value is None else f"{100 * value:.1f} %"
-        for value in (config.accuracy, config.macro_f1)
-    )
-    return f"""# Student `{config.model}`, trained on {config.dataset}
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the bytes of the largest tensor that is made."""
 
-Recognises {len(config.classes)} actions from the accelerometer of a watch alone. Trained by pskd
-{config.pskd_version}, an independent implementation of PSKD (progressive cross-modal knowledge
-distillation); skeletons were used while training only.
+    bytes = 0
 
-| | |
-|---|---|
-| Input | acceleration with gravity, x, y, z in {config.unit}, {config.samples} samples over \
-{config.window_seconds:g} s ({config.rate:.2f} Hz) |
-| Normalisation | {config.normalisation} |
-| Sensor worn | {config.placement} |
-| Size | {config.parameters:,} parameters, {config.macs:,} multiply-accumulates a window |
-| Test accuracy | {accuracy} |
-| Test macro-F1 | {macro_f1} |
-| Protocol | {config.protocol}: {config.protocol_note} |
-| Seed | {config.seed} |
-| Licence of the training data | {config.licence} |
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        sizes = (leaf.nbytes for leaf in tree_leaves(made) if isinstance(leaf, Tensor))
+        self.bytes = max(self.bytes, *sizes, 0)
+        return made
 
-Classes: {", ".join(config.classes)}.
 
-## Use
+def _check_cost(model: Model, config: StudentConfig, where: Path) -> None:
+    """Make sure that the student takes its window, and no more memory and time than may be.
 
-    pskd predict FOLDER recording.csv --unit g
+    A few bytes of `config.json` can ask for images of 65,536 x 65,536.
+    """
+    if not type(model).__module__.startswith("pskd."):
+        return  # the user's own code, which may be what cannot be run without values
+    widest = max(max(p.shape, default=1) for p in model.parameters())
+    largest = _Largest()  # type: ignore[no-untyped-call]
+    try:
+        if config.samples <= SMALL_WINDOW and widest <= SMALL_WIDTH:
+            with torch.inference_mode():
+                model(*example_inputs(model, config.signal))
+            return
+        from torch._subclasses.fake_tensor import FakeTensorMode  # takes a second to start
 
-`recording.csv` has the columns t,x,y,z, t in seconds. Windows of {config.window_seconds:g} s are
-predicted every {config.hop_seconds:g} s.
-
-## Limits
-
-The student knows no other action than its classes: it names one of them for whatever it is given,
-and was trained on clips that hold one whole action each. A sensor worn elsewhere or turned
-otherwise than in training lowers the accuracy. It is for research, not for medical or safety use.
-"""
+        with FakeTensorMode(allow_non_fake_inputs=True), largest:  # without memory
+            macs = count_macs(model, config.signal)
+    except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError, PskdError) as error:
+        raise CheckpointError(
+            f"the student cannot take its own window ({printable(str(error))[:200]})",
+            where=where,
+            remedy=COPY_AGAIN,
+        ) from error
+    if largest.bytes > MAX_TENSOR_BYTES or macs > MAX_MACS:
+        raise CheckpointError(
+            f"a window takes tensors of {largest.bytes / 2**20:,.0f} MiB and {macs:,} "
+            "multiply-accumulates, which is no student for a watch",
+            where=where,
+            remedy=f"At most {MAX_TENSOR_BYTES >> 20} MiB and {MAX_MACS:,}: do not use it, or "
+            "train one on shorter windows or smaller images",
+        )

@@ -1,0 +1,53 @@
+"""`pskd export`: a trained student as files that a product can ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json
+
+if TYPE_CHECKING:
+    from pskd.edge.parity import Parity
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
+    to: Annotated[
+        str, typer.Option(metavar="A,B", help="Targets by commas, or all.")
+    ] = "onnx,onnx-int8,executorch,executorch-int8,litert,litert-int8,c,c-int8",
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Export folder. Default: RUN/export.")
+    ] = None,
+    data_root: DataRoot = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Keep exports that break a limit, and say so.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a trained student for the runtimes of watches and phones, each checked against PyTorch.
+
+    Example: pskd export runs/demo --to onnx,onnx-int8,c
+    """
+    from pskd.edge.export import export_student, parse_targets
+    from pskd.edge.material import load_material
+
+    names = parse_targets(to)
+    material = load_material(run, data_root=data_root, cache=cache())
+    folder = folder or run / "export"
+
+    def told(name: str, parity: Parity) -> None:
+        err.print(f"{name}: {parity.sentence}", markup=False, highlight=False, soft_wrap=True)
+
+    export = export_student(material, names, folder, accept=accept, told=told)
+    if as_json:
+        print_json(export.model_dump(mode="json"))
+        return
+    for name in names:
+        exported = export.files[name]
+        out.print(f"{folder / exported.file}  {exported.bytes / 1024:.1f} KB", soft_wrap=True)

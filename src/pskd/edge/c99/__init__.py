@@ -1,0 +1,1 @@
+"""A student as portable C99: traced, planned, quantised, written."""

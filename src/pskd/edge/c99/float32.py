@@ -1,0 +1,69 @@
+"""Students with float32 numbers throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pskd.edge.c99.graph import Concat, Conv, Gram, Graph, Load, Polar, Pool, Step
+from pskd.edge.c99.text import structure, table
+from pskd.edge.c99.writer import Array, Call, Writer, most_channels, patch_size, window
+
+
+class Float32(Writer):
+    """Writes a graph with the kernels in `kernels/float32`."""
+
+    format = "float32"
+    number = "float"
+    needs = ("sample", "window", "convolution", "softmax")
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.arena("float", "values", graph.buffers - {graph.logits.buffer})
+        self.arrays.append(Array("float", "patches", 4 * patch_size(graph)))
+        self.arrays.append(Array("float", "sums", 4 * most_channels(graph)))
+
+    def constants(self, at: int, step: Step) -> Iterator[str]:
+        """Definitions that a step needs; `at` is its number."""
+        match step:
+            case Conv(name=name):
+                weights = step.weights.transpose(2, 3, 1, 0)
+                yield table("float", f"{name}_weights", weights.astype(np.float32))
+                yield table("float", f"{name}_bias", step.bias.astype(np.float32))
+                yield structure(
+                    "convolution",
+                    name,
+                    window=window(step),
+                    weights=f"{name}_weights",
+                    bias=f"{name}_bias",
+                    relu=int(step.relu),
+                )
+            case Pool():
+                yield f"static const struct window pool_{at} = {window(step)};\n"
+            case Polar():
+                yield table("uint16_t", "bounds", np.array(step.bounds))
+            case _:
+                pass
+
+    def calls(self, at: int, step: Step) -> Iterator[Call]:
+        """A step."""
+        out = self.place(step.output)
+        match step:
+            case Load():
+                yield Call("load", ("acceleration", out))
+            case Polar():
+                yield Call("polar", ("acceleration", "bounds", step.output.columns, out))
+            case Gram():
+                yield Call("gram", (self.place(step.input), step.output.rows, *step.flags, out))
+            case Conv():
+                around = (self.place(step.input), self.place(step.shortcut))
+                if step.depthwise:
+                    yield Call("depthwise", (f"&{step.name}", *around, "w->sums", out))
+                else:
+                    yield Call("convolve", (f"&{step.name}", *around, "w->patches, w->sums", out))
+            case Pool():
+                maximum = int(step.kind == "max")
+                yield Call("pool", (f"&pool_{at}", maximum, self.place(step.input), "w->sums", out))
+            case Concat():
+                yield from self.concatenate(step)

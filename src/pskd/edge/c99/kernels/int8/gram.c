@@ -1,0 +1,18 @@
+/* Pixel (i, j): cosine of the sum of the angles at i and j, or sine of their difference. */
+static void gram(const float *angles, int n, int summation, int difference, float per_unit,
+                 int zero, int8_t *out)
+{
+    for (int i = 0; i < n; ++i) {
+        for (int j = 0; j < n; ++j) {
+            const float *const a = angles + 6 * i, *const b = angles + 6 * j;
+            for (int axis = 0; summation && axis < 3; ++axis) {
+                const float first = a[axis] * b[axis], then = a[3 + axis] * b[3 + axis];
+                *out++ = encode(first - then, per_unit, zero);
+            }
+            for (int axis = 0; difference && axis < 3; ++axis) {
+                const float first = a[3 + axis] * b[axis], then = a[axis] * b[3 + axis];
+                *out++ = encode(first - then, per_unit, zero);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+"""How the steps of a graph are written as constants and calls of kernels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from pskd.edge.c99.graph import Concat, Conv, Graph, Pool, Step, Value
+from pskd.edge.c99.memory import Arena
+
+
+class Call(NamedTuple):
+    """A call of a kernel."""
+
+    kernel: str
+    arguments: tuple[object, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kernel}({', '.join(map(str, self.arguments))});"
+
+
+class Array(NamedTuple):
+    """A member of the workspace."""
+
+    type: str
+    name: str
+    length: int
+
+
+class Writer(ABC):
+    """What differs between number formats.
+
+    Attributes:
+        format: Name of the number format, and folder of its kernels.
+        number: Type of the values between steps.
+        needs: Kernels that every student needs.
+        graph: To be written.
+        arrays: Of the workspace.
+        places: Where each buffer lies, as C.
+    """
+
+    format: ClassVar[str]
+    number: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.arrays: list[Array] = []
+        self.places = {graph.logits.buffer: "logits"}
+
+    @abstractmethod
+    def constants(self, at: int, step: Step) -> Iterator[str]:
+        """Definitions that a step needs; `at` is its number."""
+
+    @abstractmethod
+    def calls(self, at: int, step: Step) -> Iterator[Call]:
+        """A step."""
+
+    def arena(self, number: str, name: str, buffers: set[int]) -> None:
+        """Lay buffers into one array of the workspace."""
+        arena = Arena(self.graph.steps, buffers)
+        self.places |= {b: f"w->{name} + {at}" for b, at in arena.offsets.items()}
+        self.arrays.append(Array(number, name, arena.size))
+
+    def place(self, value: Value | None) -> str:
+        """Where a value lies, as C."""
+        return self.places[value.buffer] if value else "NULL"
+
+    def concatenate(self, step: Concat) -> Iterator[Call]:
+        """Copies of the parts."""
+        behind = 0
+        for part in step.inputs:
+            out = f"{self.place(step.output)} + {behind}"
+            yield Call("concatenate", (self.place(part), part.size, out))
+            behind += part.size
+
+
+def patch_size(graph: Graph) -> int:
+    """Numbers under the largest kernel of all channels."""
+    return max(int(np.prod(c.weights.shape[1:])) for c in graph.convs if not c.depthwise)
+
+
+def most_channels(graph: Graph) -> int:
+    """Channels of the widest value."""
+    return max(step.output.channels for step in graph.steps)
+
+
+def window(step: Conv | Pool) -> str:
+    """Initialiser of a `struct window`."""
+    a, b = step.input, step.output
+    sizes = ((a.rows, b.rows), (a.columns, b.columns), (a.channels, b.channels))
+    pairs = (*sizes, step.kernel, step.stride, step.padding)
+    return "{" + ", ".join(f"{{{x}, {y}}}" for x, y in pairs) + "}"

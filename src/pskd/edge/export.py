@@ -1,0 +1,344 @@
+"""From a trained student to the files that a product ships, and the JSON beside them.
+
+An export folder holds the files of one or more targets and `export.json` (`Export`), which says
+what goes in, what comes out, how well it does, and the checksum of every file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pskd import __version__
+from pskd.edge.material import Material
+from pskd.edge.parity import Parity, check
+from pskd.edge.targets import TARGETS, Target
+from pskd.errors import CheckpointError, PskdError, UsageError, nearest
+from pskd.files import write_atomic
+from pskd.models.student_folder import StudentConfig
+
+FORMAT = 1
+"""Version of the export folder that this package writes."""
+
+EXPORT = "export.json"
+MAX_BYTES = 4_000_000
+
+INTENDED_USE = (
+    "Recognition of the listed actions from an accelerometer worn as said under placement. Not for "
+    "medical decisions, surveillance, or alarms that a life depends on; check it on your own "
+    "wearers and device first."
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Strict):
+    """What goes in: one window, raw.
+
+    Attributes:
+        name: Of the input, in formats that name them.
+        shape: [1, channels, samples].
+        channels: In their order.
+        unit: Of the samples.
+        rate: Samples a second.
+        window_seconds: Duration of a window.
+        hop_seconds: Time from one window to the next.
+        normalisation: Where the samples are normalised.
+        placement: Where the sensor was worn.
+    """
+
+    name: Literal["acceleration"] = "acceleration"
+    shape: tuple[int, int, int]
+    channels: tuple[str, ...] = ("x", "y", "z")
+    unit: str
+    rate: float
+    window_seconds: float
+    hop_seconds: float
+    normalisation: str
+    placement: str
+
+
+class ExportedFile(_Strict):
+    """One export.
+
+    Attributes:
+        file: What a runtime opens, relative to the folder.
+        sha256: Of every file of the export by its path, `file` among them.
+        bytes: Of all of them.
+        parity: How it compares with PyTorch, as it was when it was made.
+        accepted: It broke a limit, and was kept because the user asked for that.
+    """
+
+    file: str
+    sha256: dict[str, str]
+    bytes: int
+    parity: Parity
+    accepted: bool = False
+
+
+class Export(_Strict):
+    """What `export.json` says.
+
+    Attributes:
+        format: Version of the folder.
+        pskd_version: Version of this package that wrote it.
+        student_sha256: Of the weights that were exported.
+        input: What goes in.
+        outputs: Names and numbers of values of what comes out.
+        classes: In the order of the outputs.
+        accuracy: Of the student on the test side, 0 to 1.
+        macro_f1: Mean F1 of the classes on the test side, 0 to 1.
+        dataset: That it was trained on.
+        protocol: How test subjects were kept apart.
+        protocol_note: What that means for the figures.
+        parameters: Number of trained parameters.
+        macs: Multiply-accumulates of a window.
+        licence: Of the data that it was trained on.
+        intended_use: What it is for, and what not.
+        calibration: Windows of the training side that int8 ranges were measured on.
+        files: The exports by target.
+    """
+
+    format: Literal[1] = 1
+    pskd_version: str = __version__
+    student_sha256: str
+    input: Input
+    outputs: dict[str, int]
+    classes: tuple[str, ...]
+    accuracy: float | None
+    macro_f1: float | None
+    dataset: str
+    protocol: str
+    protocol_note: str
+    parameters: int
+    macs: int
+    licence: str
+    intended_use: str = INTENDED_USE
+    calibration: int
+    files: dict[str, ExportedFile] = {}
+
+
+def parse_targets(text: str) -> list[str]:
+    """Names of targets out of a list by commas, or `all`.
+
+    Raises:
+        UsageError: One that is not known.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if names == ["all"]:
+        return list(TARGETS)
+    for name in names:
+        if name not in TARGETS:
+            raise UsageError(f"unknown target {name!r} in --to", remedy=nearest(name, TARGETS))
+    return list(dict.fromkeys(names))
+
+
+def export_student(
+    material: Material,
+    names: Iterable[str],
+    folder: Path,
+    *,
+    accept: bool = False,
+    told: Callable[[str, Parity], None] = lambda name, parity: None,
+) -> Export:
+    """Write a student for some targets, each one checked against PyTorch before it is kept.
+
+    Exports of the same student that are in the folder already stay, or are replaced. A target that
+    fails is left out and the rest are written.
+
+    Args:
+        material: The student and the windows that it is calibrated and checked with.
+        names: Of the targets.
+        folder: Where to.
+        accept: Keep an export that breaks a limit, and say so in `export.json`.
+        told: Called with every target that was checked.
+
+    Raises:
+        UsageError: A runtime is not installed, or the folder holds another student's exports.
+        PskdError: An export cannot be made, breaks a limit, or the folder cannot be written.
+    """
+    targets = [TARGETS[name] for name in names]
+    for target in targets:
+        target.require()
+    export = _claim(material, folder)
+    failed: list[PskdError] = []
+    for target in targets:
+        try:
+            exported = _make(target, material, folder, accept, told)
+        except PskdError as error:
+            failed.append(error)
+            continue
+        files = export.files | {target.name: exported}
+        export = export.model_copy(update={"files": dict(sorted(files.items()))})
+        _write(folder / EXPORT, export)
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        raise PskdError(f"{len(failed)} exports failed: " + " ".join(map(str, failed)))
+    return export
+
+
+def read_export(folder: Path) -> Export:
+    """Read `export.json`, and make sure that every file is the one that it was written for.
+
+    Raises:
+        CheckpointError: A file is missing, torn, swapped, foreign or of a newer version.
+    """
+    export = read_listing(folder / EXPORT)
+    for name, exported in export.files.items():
+        for part, expected in exported.sha256.items():
+            path = folder / part
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise CheckpointError(f"{name} lies outside of the folder", where=path)
+            if not path.is_file():
+                raise CheckpointError(
+                    f"{name} is missing", where=path, remedy="Export the student again"
+                )
+            if _sha256(path) != expected:
+                raise CheckpointError(
+                    f"checksum is not the one in {EXPORT}",
+                    where=path,
+                    remedy="Copy the whole folder again, or export the student again",
+                )
+    return export
+
+
+def _make(
+    target: Target,
+    material: Material,
+    folder: Path,
+    accept: bool,
+    told: Callable[[str, Parity], None],
+) -> ExportedFile:
+    """Export into a folder of its own, check it there, and move it into place."""
+    with TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
+        new = Path(temporary)
+        target.export(material, new)
+        parity = check(new, [target.name], material)[target.name]
+        told(target.name, parity)
+        if not parity.passed and not accept:
+            raise PskdError(
+                f"{target.name} is not the student: {parity.sentence}",
+                remedy="--accept keeps it and says so in export.json; where int8 loses too much, "
+                "`pskd finetune` trains the student for it",
+            )
+        paths = sorted(path for path in new.rglob("*") if path.is_file())
+        exported = ExportedFile(
+            file=target.file,
+            sha256={path.relative_to(new).as_posix(): _sha256(path) for path in paths},
+            bytes=sum(path.stat().st_size for path in paths),
+            parity=parity,
+            accepted=not parity.passed,
+        )
+        try:
+            for path in paths:
+                place = folder / path.relative_to(new)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+    return exported
+
+
+def _claim(material: Material, folder: Path) -> Export:
+    """What the folder holds of this student, made if it is not there."""
+    config = material.config
+    if (folder / EXPORT).exists():
+        export = read_listing(folder / EXPORT)
+        if export.student_sha256 != config.sha256:
+            raise UsageError(
+                "holds the exports of another student",
+                where=folder,
+                remedy="Choose another --out, or delete it",
+            )
+        return export
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            "exists and is no export of pskd", where=folder, remedy="Choose another --out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return describe(config, calibration=len(material.calibration))
+
+
+def describe(config: StudentConfig, *, calibration: int) -> Export:
+    """What is to be known of a student's exports, before there is one."""
+    shared = ("accuracy", "macro_f1", "dataset", "protocol", "protocol_note", "parameters", "macs")
+    return Export(
+        student_sha256=config.sha256,
+        input=Input(
+            shape=(1, config.signal.channels, config.samples),
+            unit=config.unit,
+            rate=config.rate,
+            window_seconds=config.window_seconds,
+            hop_seconds=config.hop_seconds,
+            normalisation=config.normalisation,
+            placement=config.placement,
+        ),
+        outputs={name: len(config.classes) for name in ("logits", "probabilities")},
+        classes=tuple(config.classes),
+        licence=config.licence,
+        calibration=calibration,
+        **{name: getattr(config, name) for name in shared},
+    )
+
+
+def read_listing(path: Path) -> Export:
+    """Read `export.json` alone.
+
+    Raises:
+        CheckpointError: It is missing, torn, foreign or of a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        data = json.loads(raw) if len(raw) <= MAX_BYTES else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"exports cannot be read ({error})",
+            where=path,
+            remedy="Name an export folder: `pskd export` writes one",
+        ) from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise CheckpointError(
+            f"has format {found}, this version of pskd reads up to {FORMAT}",
+            where=path,
+            remedy="Install a newer pskd",
+        )
+    try:
+        return Export.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "the file"
+        raise CheckpointError(
+            f"is no list of exports: {key}: {first['msg']}",
+            where=path,
+            remedy="Export the student again",
+        ) from error
+
+
+def _write(path: Path, export: Export) -> None:
+    content = export.model_dump_json(indent=2) + "\n"
+    write_atomic(path, content.encode(), remedy="Free some space, or choose another --out")
+
+
+def _cannot_write(folder: Path, error: OSError) -> PskdError:
+    return PskdError(
+        f"cannot be written ({error.strerror})", where=folder, remedy="Choose another --out"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
