@@ -1,6 +1,7 @@
 # All that a fresh clone needs is make and Python 3.11 to 3.13.
 PYTHON ?= python3
 PYTEST_ARGS ?= -n auto --maxprocesses 4
+TEST_EXTRAS ?= test,dev
 DATA ?= data
 JOBS ?= 2
 
@@ -46,7 +47,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt
-	@$(INSTALL) --editable '.[test,dev]'
+	@$(INSTALL) --editable '.[$(TEST_EXTRAS)]'
 	@touch $@ $(VENV)/.run
 
 # Of the same torch, which writes the programs that it reads.

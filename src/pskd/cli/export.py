@@ -11,16 +11,20 @@ from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json
 
 if TYPE_CHECKING:
     from pskd.edge.parity import Parity
+    from pskd.errors import UsageError
 
 app = typer.Typer()
 
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
     to: Annotated[
-        str, typer.Option(metavar="A,B", help="Targets by commas, or all.")
-    ] = "onnx,onnx-int8,executorch,executorch-int8,litert,litert-int8,c,c-int8",
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Targets by commas, or all. Default: those that can be made here."
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Export folder. Default: RUN/export.")
     ] = None,
@@ -37,17 +41,26 @@ def export(
     from pskd.edge.export import export_student, parse_targets
     from pskd.edge.material import load_material
 
-    names = parse_targets(to)
+    names = parse_targets(to or "all")
     material = load_material(run, data_root=data_root, cache=cache())
     folder = folder or run / "export"
 
     def told(name: str, parity: Parity) -> None:
         err.print(f"{name}: {parity.sentence}", markup=False, highlight=False, soft_wrap=True)
 
-    export = export_student(material, names, folder, accept=accept, told=told)
+    def left_out(name: str, error: UsageError) -> None:
+        err.print(f"{name}: left out: {error}", markup=False, highlight=False, soft_wrap=True)
+
+    export = export_student(
+        material,
+        names,
+        folder,
+        accept=accept,
+        told=told,
+        left_out=None if to else left_out,
+    )
     if as_json:
         print_json(export.model_dump(mode="json"))
         return
-    for name in names:
-        exported = export.files[name]
+    for exported in (export.files[name] for name in names if name in export.files):
         out.print(f"{folder / exported.file}  {exported.bytes / 1024:.1f} KB", soft_wrap=True)

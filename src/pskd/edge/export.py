@@ -127,14 +127,14 @@ class Export(_Strict):
 
 
 def parse_targets(text: str) -> list[str]:
-    """Names of targets out of a list by commas, or `all`.
+    """Names of targets out of a list by commas, or `all`: all but PyTorch itself.
 
     Raises:
         UsageError: One that is not known.
     """
     names = [name.strip() for name in text.split(",")]
     if names == ["all"]:
-        return list(TARGETS)
+        return [name for name in TARGETS if name != "torch"]
     for name in names:
         if name not in TARGETS:
             raise UsageError(f"unknown target {name!r} in --to", remedy=nearest(name, TARGETS))
@@ -148,6 +148,7 @@ def export_student(
     *,
     accept: bool = False,
     told: Callable[[str, Parity], None] = lambda name, parity: None,
+    left_out: Callable[[str, UsageError], None] | None = None,
 ) -> Export:
     """Write a student for some targets, each one checked against PyTorch before it is kept.
 
@@ -160,21 +161,32 @@ def export_student(
         folder: Where to.
         accept: Keep an export that breaks a limit, and say so in `export.json`.
         told: Called with every target that was checked.
+        left_out: Called with every target that cannot be made here, such as one whose runtime is
+            not installed; without it that is an error, before anything is written.
 
     Raises:
-        UsageError: A runtime is not installed, or the folder holds another student's exports.
+        UsageError: A target cannot be made here, or the folder holds another student's exports.
         PskdError: An export cannot be made, breaks a limit, or the folder cannot be written.
     """
-    targets = [TARGETS[name] for name in names]
-    for target in targets:
-        target.require()
+    targets = []
+    for target in map(TARGETS.__getitem__, names):
+        try:
+            target.require()
+            targets.append(target)
+        except UsageError as error:
+            if not left_out:
+                raise
+            left_out(target.name, error)
     export = _claim(material, folder)
     failed: list[PskdError] = []
     for target in targets:
         try:
             exported = _make(target, material, folder, accept, told)
         except PskdError as error:
-            failed.append(error)
+            if left_out and isinstance(error, UsageError):
+                left_out(target.name, error)
+            else:
+                failed.append(error)
             continue
         files = export.files | {target.name: exported}
         export = export.model_copy(update={"files": dict(sorted(files.items()))})

@@ -94,17 +94,17 @@ class Material:
 def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material:
     """Read the student of a finished run and the data that its recipe names.
 
-    A student folder alone does as well; it comes without windows.
-
     Raises:
-        UsageError: There is no finished run and no student.
+        UsageError: There is no finished run; a student folder alone comes without windows.
         CheckpointError: The student folder is torn, foreign or newer.
         DataError, ProtocolError: The data cannot be used as the recipe says.
     """
     if (run / CONFIG).is_file():
-        student, config = load_student(run)
-        none = np.empty((0, config.signal.channels, config.samples), np.float32)
-        return Material(student, config, none, none, np.empty(0, np.int64))
+        raise UsageError(
+            "this is a student without its run, whose windows exports are checked with",
+            where=run,
+            remedy="Name the folder of the run",
+        )
     if not (run / "recipe.yaml").is_file() or not (run / "student").is_dir():
         raise UsageError(
             "no finished run here",
