@@ -54,3 +54,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     listing = ", ".join(names)
     return f"Did you mean {close[0]!r}? Known: {listing}" if close else f"Known: {listing}"
+
+
+def printable(text: str) -> str:
+    """Write out what is no plain text: a terminal or a page could take it for something else."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

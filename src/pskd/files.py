@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from pskd.errors import PskdError
+from pydantic import BaseModel, ValidationError
+
+from pskd.errors import CheckpointError, PskdError, printable
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def write_atomic(
@@ -50,6 +56,46 @@ def read_plain(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise ValueError(f"is larger than {most} bytes")
     return content
+
+
+def read_json(
+    path: Path, kind: type[M], *, name: str, version: int, most: int, find: str, mend: str
+) -> M:
+    """Read a JSON file with a format version, as it was written or not at all.
+
+    Args:
+        path: The file.
+        kind: What it holds.
+        name: What it is called in errors.
+        version: Newest format that can be read.
+        most: Bytes that it may have.
+        find: What to do where there is no such file.
+        mend: What to do where it is damaged.
+
+    Raises:
+        CheckpointError: It is missing, torn, foreign, too large or of a newer version.
+    """
+    try:
+        data = json.loads(read_plain(path, most))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{name} cannot be read ({error})", where=path, remedy=find
+        ) from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if isinstance(found, int) and found > version:
+        raise CheckpointError(
+            f"has format {found}, this version of pskd reads up to {version}",
+            where=path,
+            remedy="Install a newer pskd",
+        )
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = printable(".".join(map(str, first["loc"])))[:200] or "the file"
+        raise CheckpointError(
+            f"is no {name}: {key}: {first['msg']}", where=path, remedy=mend
+        ) from error
 
 
 def _open_plain(path: str, flags: int) -> int:

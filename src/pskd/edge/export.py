@@ -7,20 +7,19 @@ what goes in, what comes out, how well it does, and the checksum of every file.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from pskd import __version__
 from pskd.edge.material import Material
 from pskd.edge.parity import Parity, check
 from pskd.edge.targets import TARGETS, Target
 from pskd.errors import CheckpointError, PskdError, UsageError, nearest
-from pskd.files import write_atomic
+from pskd.files import read_json, write_atomic
 from pskd.models.student_folder import StudentConfig
 
 FORMAT = 1
@@ -311,33 +310,15 @@ def read_listing(path: Path) -> Export:
     Raises:
         CheckpointError: It is missing, torn, foreign or of a newer version.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        data = json.loads(raw) if len(raw) <= MAX_BYTES else None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"exports cannot be read ({error})",
-            where=path,
-            remedy="Name an export folder: `pskd export` writes one",
-        ) from error
-    found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise CheckpointError(
-            f"has format {found}, this version of pskd reads up to {FORMAT}",
-            where=path,
-            remedy="Install a newer pskd",
-        )
-    try:
-        return Export.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
-        raise CheckpointError(
-            f"is no list of exports: {key}: {first['msg']}",
-            where=path,
-            remedy="Export the student again",
-        ) from error
+    return read_json(
+        path,
+        Export,
+        name="list of exports",
+        version=FORMAT,
+        most=MAX_BYTES,
+        find="Name an export folder: `pskd export` writes one",
+        mend="Export the student again",
+    )
 
 
 def _write(path: Path, export: Export) -> None:

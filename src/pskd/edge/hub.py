@@ -18,10 +18,10 @@ from typing import Any
 
 from pskd import __version__
 from pskd.edge.export import EXPORT, MAX_BYTES, Export, read_export, read_listing
-from pskd.errors import CheckpointError, DataError, PskdError, UsageError
+from pskd.errors import CheckpointError, DataError, PskdError, UsageError, printable
 from pskd.files import read_plain
 from pskd.models.student_card import model_card
-from pskd.models.student_config import MAX_CONFIG_BYTES, StudentConfig, printable
+from pskd.models.student_config import MAX_CONFIG_BYTES, StudentConfig
 from pskd.models.student_folder import CARD, CONFIG, MAX_WEIGHTS_BYTES, WEIGHTS, load_student
 
 EXPORTS = "export"

@@ -11,14 +11,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from pskd import __version__
-from pskd.errors import CheckpointError
-from pskd.files import read_plain
+from pskd.errors import printable
+from pskd.files import read_json
 from pskd.models.base import Signal
 
 FORMAT = 1
@@ -30,11 +29,6 @@ MAX_OPTIONS = 2000
 """Characters that the options of a model may take; a layer takes some of them."""
 
 COPY_AGAIN = "Copy the whole folder again, or train the student again"
-
-
-def printable(text: str) -> str:
-    """Write out what is no plain text: a terminal or a page could take it for something else."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 Text = Annotated[str, AfterValidator(printable)]
@@ -130,26 +124,12 @@ def read_config(path: Path) -> StudentConfig:
     Raises:
         CheckpointError: It is missing, torn, foreign, too large or of a newer version.
     """
-    try:
-        data = json.loads(read_plain(path, MAX_CONFIG_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"student configuration cannot be read ({error})",
-            where=path,
-            remedy=f"Name a student folder, one with {CONFIG} and {WEIGHTS}",
-        ) from error
-    found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise CheckpointError(
-            f"has format {found}, this version of pskd reads up to {FORMAT}",
-            where=path,
-            remedy="Install a newer pskd",
-        )
-    try:
-        return StudentConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = printable(".".join(map(str, first["loc"])))[:200] or "the file"
-        raise CheckpointError(
-            f"is no student configuration: {key}: {first['msg']}", where=path, remedy=COPY_AGAIN
-        ) from error
+    return read_json(
+        path,
+        StudentConfig,
+        name="student configuration",
+        version=FORMAT,
+        most=MAX_CONFIG_BYTES,
+        find=f"Name a student folder, one with {CONFIG} and {WEIGHTS}",
+        mend=COPY_AGAIN,
+    )

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pskd.errors import CheckpointError, PskdError
+from pskd.errors import CheckpointError, PskdError, printable
 from pskd.files import read_plain
 from pskd.models import MODELS, build, count_macs, example_inputs
 from pskd.models.base import Model
@@ -31,7 +31,6 @@ from pskd.models.student_config import (
     COPY_AGAIN,
     WEIGHTS,
     StudentConfig,
-    printable,
     read_config,
 )
 

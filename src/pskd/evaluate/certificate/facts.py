@@ -5,16 +5,17 @@ The page is made of this file and nothing else.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pskd.errors import CheckpointError
+from pskd.files import read_json
 
 FORMAT = 1
 """Version of certificate.json that this package writes."""
+
+MAX_BYTES = 16_000_000
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Status = Literal["passed", "failed", "accepted", "not measured"]
@@ -254,26 +255,13 @@ def load_certificate(path: Path) -> Certificate:
     Raises:
         CheckpointError: It is missing, torn, foreign or of a newer version.
     """
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"certificate cannot be read ({error})", where=path, remedy="Run `pskd certify` again"
-        ) from error
-    found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise CheckpointError(
-            f"has format {found}, this version of pskd reads up to {FORMAT}",
-            where=path,
-            remedy="Install a newer pskd",
-        )
-    try:
-        return Certificate.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
-        raise CheckpointError(
-            f"is no certificate: {key}: {first['msg']}",
-            where=path,
-            remedy="Run `pskd certify` again",
-        ) from error
+    again = "Run `pskd certify` again"
+    return read_json(
+        path,
+        Certificate,
+        name="certificate",
+        version=FORMAT,
+        most=MAX_BYTES,
+        find=again,
+        mend=again,
+    )
