@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from pskd.edge.cortex_m import BOARDS
 from pskd.edge.cortex_m import measure as measure_core
 from pskd.edge.export import Export, read_export
 from pskd.edge.material import Windows
+from pskd.edge.targets import TARGETS
 from pskd.edge.worker import SECONDS, Answers, Memory, Worker
 from pskd.errors import PskdError, UsageError
 from pskd.evaluate.certificate.facts import Latency, MachineFacts, MemoryFacts
@@ -34,7 +35,13 @@ IN_C = ("c", "c-int8")
 
 
 class Entry(NamedTuple):
-    """An export on disk: what its runtime opens, and its files by their names."""
+    """An export on disk.
+
+    Attributes:
+        path: What its runtime opens.
+        sha256: Its files by their names.
+        bytes: That it takes in a product: C compiled, all else as its files are.
+    """
 
     path: Path
     sha256: dict[str, str]
@@ -177,9 +184,12 @@ def open_exports(folder: Path) -> Export:
 
 def entries(folder: Path, export: Export, student: Path | None) -> dict[str, Entry]:
     """What there is to measure, by target: PyTorch first, on a student folder if need be."""
-    exported = {
-        name: Entry(folder / one.file, one.sha256, one.bytes) for name, one in export.files.items()
-    }
+    exported = {}
+    for name, one in export.files.items():
+        path, compiled = folder / one.file, None
+        with suppress(PskdError):  # what cannot be compiled is told when it is measured
+            compiled = TARGETS[name].product_bytes(path) if name in TARGETS else None
+        exported[name] = Entry(path, one.sha256, compiled or one.bytes)
     if "torch" in exported or student is None:
         return exported
     size = (student / WEIGHTS).stat().st_size

@@ -78,3 +78,15 @@ def test_a_torn_file_is_refused(folder, tmp_path):
     path.write_text(path.read_text()[:9000])
     with pytest.raises(CheckpointError, match=r"student\.c.*compiler refuses.*Export again"):
         TARGETS["c"].load(path)
+
+
+def test_bytes_in_a_product_are_those_of_the_compiled_student(material: Material, tmp_path: Path):
+    if shutil.which("size") is None or shutil.which("cc") is None:
+        pytest.skip("no compiler, or no size, is installed")
+    sizes = {}
+    for name in ("c", "c-int8"):
+        TARGETS[name].export(material, tmp_path)
+        sizes[name] = TARGETS[name].product_bytes(tmp_path / TARGETS[name].file)
+    weights = sum(w.numel() for n, w in material.student.named_parameters() if w.dim() > 1)
+    assert 4 * 0.6 * weights < sizes["c"] < 4 * weights + 8000
+    assert sizes["c"] > sizes["c-int8"] > 0.6 * weights

@@ -74,6 +74,10 @@ class Target(ABC):
             CheckpointError: The file is torn or no such export.
         """
 
+    def product_bytes(self, path: Path) -> int | None:
+        """Bytes that an export takes in a product, where its files do not say so."""
+        return None
+
 
 TARGETS: dict[str, Target] = {}
 

@@ -21,6 +21,7 @@ from pskd.edge.c99.trace import trace
 from pskd.edge.c99.writer import Writer
 from pskd.edge.material import Material
 from pskd.edge.targets.base import Answer, Runner, Target, register
+from pskd.edge.toolchain import run_tool
 from pskd.errors import CheckpointError, PskdError, UsageError
 from pskd.files import write_atomic
 
@@ -66,6 +67,17 @@ class C99(Target):
             return Answer(logits.copy(), probabilities.copy())
 
         return run
+
+    def product_bytes(self, path: Path) -> int | None:
+        """Code and constants as this machine's compiler makes them, optimised for size."""
+        if shutil.which("size") is None:
+            return None
+        with TemporaryDirectory(prefix="pskd-") as temporary:
+            source = ("-I", path.parent.resolve(), path.resolve())
+            folder = Path(temporary)
+            run_tool([*compiler(), "-std=c99", "-Os", "-c", *source, "-o", "student.o"], folder)
+            sizes = run_tool(["size", "student.o"], folder).splitlines()[1].split()
+        return int(sizes[0]) + int(sizes[1])
 
     def writer(self, material: Material) -> Writer:
         """What writes it."""

@@ -150,7 +150,7 @@ class TargetFacts(Facts):
     Attributes:
         file: What its runtime opens.
         sha256: Of every file of it.
-        bytes: Of all of them.
+        bytes: That it takes in a product: C compiled, all else as its files are.
         int8: Whether its numbers are rounded to 8 bits.
         status: `accepted` broke a limit and was kept because somebody asked for that.
         reason: Why it failed before a comparison, or could not be measured.

@@ -114,8 +114,8 @@ def _how_to_read(c: Certificate) -> Markup:
         "windows of people whom the student was tested on. Difference: the largest of any score "
         "(logit), at accelerations that a watch can measure. int8 rounds, and cannot follow "
         "accelerations beyond those that it was calibrated with: there it differs most. Same "
-        "class: share of the test windows. Size: of the files; C is text, which a compiler makes "
-        "smaller. Time: one window, one thread, warm, called from Python. "
+        "class: share of the test windows. Size: of the files; of C compiled, code "
+        "and constants. Time: one window, one thread, warm, called from Python. "
         "Memory: the peak of one more copy in a process that runs one; the first takes more, for "
         "what its runtime sets up."
     )
