@@ -8,7 +8,15 @@ import numpy as np
 
 from pskd.edge.c99.graph import Concat, Conv, Gram, Graph, Load, Polar, Pool, Step
 from pskd.edge.c99.text import structure, table
-from pskd.edge.c99.writer import Array, Call, Writer, most_channels, patch_size, window
+from pskd.edge.c99.writer import (
+    Array,
+    Call,
+    Writer,
+    most_channels,
+    patch_size,
+    taps_in_threes,
+    window,
+)
 
 
 class Float32(Writer):
@@ -21,14 +29,19 @@ class Float32(Writer):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.arena("float", "values", graph.buffers - {graph.logits.buffer})
-        self.arrays.append(Array("float", "patches", 4 * patch_size(graph)))
-        self.arrays.append(Array("float", "sums", 4 * most_channels(graph)))
+        widest, patch = most_channels(graph), -(-patch_size(graph) // 4) * 4
+        self.limits = {"WIDEST": widest, "PATCH": patch}
+        self.arrays.append(Array("float", "patches", 4 * patch))
+        self.arrays.append(Array("float", "sums", 4 * widest))
+        self.arrays.append(Array("float", "border", widest))
 
     def constants(self, at: int, step: Step) -> Iterator[str]:
         """Definitions that a step needs; `at` is its number."""
         match step:
             case Conv(name=name):
                 weights = step.weights.transpose(2, 3, 1, 0)
+                if step.depthwise:
+                    weights = taps_in_threes(step.weights)
                 yield table("float", f"{name}_weights", weights.astype(np.float32))
                 yield table("float", f"{name}_bias", step.bias.astype(np.float32))
                 yield structure(
@@ -59,7 +72,7 @@ class Float32(Writer):
             case Conv():
                 around = (self.place(step.input), self.place(step.shortcut))
                 if step.depthwise:
-                    yield Call("depthwise", (f"&{step.name}", *around, "w->sums", out))
+                    yield Call("depthwise", (f"&{step.name}", *around, "w->border, w->sums", out))
                 else:
                     yield Call("convolve", (f"&{step.name}", *around, "w->patches, w->sums", out))
             case Pool():

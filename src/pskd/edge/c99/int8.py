@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pskd.edge.c99.graph import Concat, Conv, Gram, Load, Polar, Pool, Step
-from pskd.edge.c99.quantise import LEAST, Code, Quantised
+from pskd.edge.c99.quantise import LEAST, Code, Quantised, Rescale
 from pskd.edge.c99.text import number, structure, table
-from pskd.edge.c99.writer import Array, Call, Writer, most_channels, patch_size, window
+from pskd.edge.c99.writer import (
+    Array,
+    Call,
+    Writer,
+    most_channels,
+    patch_size,
+    taps_in_threes,
+    window,
+)
 
 
 class Int8(Writer):
@@ -23,11 +32,14 @@ class Int8(Writer):
         graph = student.graph
         super().__init__(graph)
         self.student = student
-        self.arrays.append(Array("int32_t", "sums", 4 * most_channels(graph)))
+        widest, patch = -(-most_channels(graph) // 2) * 2, -(-patch_size(graph) // 8) * 8
+        self.limits = {"WIDEST": widest, "PATCH": patch}
+        self.arrays.append(Array("int32_t", "sums", 3 * widest))
         angles = {step.output.buffer for step in graph.steps if isinstance(step, Polar)}
         if angles:
             self.arena("float", "angles", angles)
-        self.arrays.append(Array("int16_t", "patches", 4 * -(-patch_size(graph) // 8) * 8))
+        self.arrays.append(Array("int16_t", "patches", 3 * patch))
+        self.arrays.append(Array("int8_t", "border", widest))
         self.arena("int8_t", "values", set(student.codes))
 
     def constants(self, at: int, step: Step) -> Iterator[str]:
@@ -43,9 +55,8 @@ class Int8(Writer):
                     window=window(step),
                     maximum=int(step.kind == "max"),
                     multiplier=rescale.multipliers[0],
-                    shift=rescale.shift,
                     zero=self.student.code(step.input).zero,
-                    zero_out=self.student.code(step.output).zero,
+                    rescale=_rescale(rescale, self.student.code(step.output).zero),
                 )
             case Polar():
                 yield table("uint16_t", "bounds", np.array(step.bounds))
@@ -73,7 +84,7 @@ class Int8(Writer):
             case Conv():
                 around = (self.place(step.input), self.place(step.shortcut))
                 if step.depthwise:
-                    yield Call("depthwise", (f"&{step.name}", *around, "w->sums", out))
+                    yield Call("depthwise", (f"&{step.name}", *around, "w->border, w->sums", out))
                 else:
                     yield Call("convolve", (f"&{step.name}", *around, "w->patches, w->sums", out))
             case Pool():
@@ -84,34 +95,50 @@ class Int8(Writer):
     def _conv(self, step: Conv) -> Iterator[str]:
         name, rounded = step.name, self.student.convs[step.output.buffer]
         logits = rounded.rescale is None
+        field, bias = "weights", rounded.bias
         if step.depthwise:
-            weights = rounded.weights.transpose(2, 3, 1, 0)
+            field, taps = "taps", taps_in_threes(rounded.weights)
+            bias = bias - self.student.code(step.input).zero * taps.sum(0).astype(np.int64)
+            yield table("int8_t", f"{name}_taps", taps.astype(np.int8))
         else:
-            weights = rounded.weights.transpose(0, 2, 3, 1).reshape(len(rounded.weights), -1)
-            spare = 0 if logits else -weights.shape[1] % 8
-            weights = np.pad(weights, ((0, 0), (0, spare)))
-        yield table("int8_t", f"{name}_weights", weights.astype(np.int8))
-        yield table("int32_t", f"{name}_bias", rounded.bias)
+            rows = rounded.weights.transpose(0, 2, 3, 1).reshape(len(rounded.weights), -1)
+            if logits:
+                yield table("int8_t", f"{name}_weights", rows.astype(np.int8))
+            else:
+                yield table("uint16_t", f"{name}_weights", _pairs(rows.astype(np.int64)))
+                bias = np.pad(bias, (0, len(bias) % 2))
+        yield table("int32_t", f"{name}_bias", bias)
         if rounded.rescale is None:
             yield table("float", f"{name}_scales", rounded.scales.astype(np.float32))
             return
         out = self.student.code(step.output).zero
+        least = out if step.relu else LEAST
         *multipliers, beside = rounded.rescale.multipliers.tolist()
         yield table("int32_t", f"{name}_multipliers", np.array(multipliers))
         yield structure(
             "convolution",
             name,
             window=window(step),
-            weights=f"{name}_weights",
+            **{field: f"{name}_{field}"},
             bias=f"{name}_bias",
             multipliers=f"{name}_multipliers",
             shortcut_multiplier=beside,
-            shift=rounded.rescale.shift,
             zero=self.student.code(step.input).zero,
             zero_shortcut=self.student.code(step.shortcut).zero if step.shortcut else 0,
-            zero_out=out,
-            least=out if step.relu else LEAST,
+            rescale=_rescale(rounded.rescale, out, least),
         )
+
+
+def _rescale(rescale: Rescale, zero: int, least: int = LEAST) -> str:
+    """Initialiser of a `struct rescale`."""
+    return f"{{{rescale.shift}, {zero}, {least}}}"
+
+
+def _pairs(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of two output channels in one, as `kernels/int8/convolve.c` reads them."""
+    channels, size = weights.shape
+    even = np.pad(weights, ((0, channels % 2), (0, -size % 8)))
+    return (even[::2] & 255) + 256 * (even[1::2] + 128)
 
 
 def _coding(code: Code) -> tuple[str, int]:

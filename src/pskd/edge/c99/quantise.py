@@ -156,8 +156,8 @@ def _ranges(graph: Graph, windows: NDArray[np.float32]) -> dict[int, tuple[float
 
 
 def _code(low: float, high: float, reach: float) -> Code:
-    """Code of a range with 0; coarse enough that what is in reach has a number in 31 bits."""
-    scale = max((high - low) / 255, reach / 2**30) or 1.0
+    """Code of a range with 0; coarse enough that what is in reach has a number in 30 bits."""
+    scale = max((high - low) / 255, reach / 2**29) or 1.0
     return Code(scale, int(np.clip(round(LEAST - low / scale), LEAST, MOST)))
 
 

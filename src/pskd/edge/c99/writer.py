@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pskd.edge.c99.graph import Concat, Conv, Graph, Pool, Step, Value
 from pskd.edge.c99.memory import Arena
@@ -39,6 +40,7 @@ class Writer(ABC):
         needs: Kernels that every student needs.
         graph: To be written.
         arrays: Of the workspace.
+        limits: Numbers that kernels know by name.
         places: Where each buffer lies, as C.
     """
 
@@ -49,6 +51,7 @@ class Writer(ABC):
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.arrays: list[Array] = []
+        self.limits: dict[str, int] = {}
         self.places = {graph.logits.buffer: "logits"}
 
     @abstractmethod
@@ -84,8 +87,14 @@ def patch_size(graph: Graph) -> int:
 
 
 def most_channels(graph: Graph) -> int:
-    """Channels of the widest value."""
-    return max(step.output.channels for step in graph.steps)
+    """Channels of the widest value that is summed up."""
+    return max(s.output.channels for s in graph.steps if isinstance(s, Conv | Pool))
+
+
+def taps_in_threes(weights: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Depthwise weights [taps][channels], the taps filled up to a multiple of 3 with zeros."""
+    taps = weights.reshape(len(weights), -1).T
+    return np.pad(taps, ((0, -len(taps) % 3), (0, 0)))
 
 
 def window(step: Conv | Pool) -> str:

@@ -2,7 +2,9 @@
 
 struct convolution {
     struct window window;
-    const float *weights; /* [kernel rows][kernel columns][input channels][output channels] */
+    const float *weights; /* [kernel rows][kernel columns][input channels][output channels];
+                             depthwise: [kernel rows x kernel columns][channels], the former
+                             filled up to a multiple of 3 with zeros */
     const float *bias;
     int relu;
 };

@@ -1,23 +1,36 @@
-/* Each channel with a kernel of its own. */
+/* Adds the products of n channels under three taps. */
+static void three(const int32_t *before, const int8_t *const inputs[3], const int8_t *weights,
+                  int n, int32_t *sums)
+{
+    const int8_t *const x0 = inputs[0], *const x1 = inputs[1], *const x2 = inputs[2];
+    const int8_t *const w0 = weights, *const w1 = w0 + n, *const w2 = w1 + n;
+    for (int k = 0; k < n; ++k) {
+        sums[k] = before[k] + x0[k] * w0[k] + x1[k] * w1[k] + x2[k] * w2[k];
+    }
+}
+
+/* Each channel with a kernel of its own, three taps at a time so that a sum is read and written
+   once for the three. Beyond the borders lies the code of 0; what that code adds to a sum under
+   all taps is taken off the bias. */
 static void depthwise(const struct convolution *c, const int8_t *in, const int8_t *shortcut,
-                      int32_t *restrict sums, int8_t *out)
+                      int8_t *restrict border, int32_t *restrict sums, int8_t *out)
 {
     const struct window *const w = &c->window;
-    const int n = w->channels[1];
+    const int n = w->channels[1], taps = w->kernel[0] * w->kernel[1];
+    for (int k = 0; k < n; ++k) {
+        border[k] = (int8_t)c->zero;
+    }
     for (int place = 0; place < w->rows[1] * w->columns[1]; ++place) {
         const int row = place / w->columns[1] * w->stride[0] - w->padding[0];
         const int column = place % w->columns[1] * w->stride[1] - w->padding[1];
-        const int8_t *weights = c->weights;
-        for (int k = 0; k < n; ++k) {
-            sums[k] = c->bias[k];
-        }
-        for (int i = 0; i < w->kernel[0]; ++i) {
-            for (int j = 0; j < w->kernel[1]; ++j, weights += n) {
-                const int8_t *const seen = pixel(w, in, row + i, column + j);
-                for (int k = 0; seen && k < n; ++k) {
-                    sums[k] += (int16_t)(seen[k] - c->zero) * (int16_t)weights[k];
-                }
+        for (int tap = 0; tap < taps; tap += 3) {
+            const int8_t *seen[3];
+            for (int t = 0; t < 3; ++t) {
+                const int i = (tap + t) / w->kernel[1], j = (tap + t) % w->kernel[1];
+                const int8_t *const x = pixel(w, in, row + i, column + j);
+                seen[t] = x ? x : border;
             }
+            three(tap ? sums : c->bias, seen, c->taps + tap * n, n, sums);
         }
         finish(c, sums, shortcut ? shortcut + place * n : NULL, out + place * n);
     }

@@ -2,8 +2,8 @@ struct pool {
     struct window window;
     int maximum; /* or the mean */
     int32_t multiplier;
-    int shift;
-    int zero, zero_out;
+    int zero; /* code that means 0 */
+    struct rescale rescale;
 };
 
 /* Mean or maximum of each channel under a kernel. */
@@ -28,8 +28,7 @@ static void pool(const struct pool *p, const int8_t *in, int32_t *restrict sums,
             }
         }
         for (int k = 0; k < n; ++k) {
-            const int64_t total = (int64_t)sums[k] * p->multiplier;
-            out[k] = clamp(rescale(total, p->shift) + p->zero_out, -128);
+            out[k] = rescale(&p->rescale, (int64_t)sums[k] * p->multiplier);
         }
     }
 }
