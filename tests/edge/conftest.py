@@ -42,6 +42,7 @@ def make_material(model: str = "temporal_cnn", samples: int = 64, **options: obj
         parameters=count_parameters(student),
         macs=count_macs(student, signal),
         licence="none",
+        sha256="0" * 64,
         seed=0,
     )
     test = windows(draw, 40, samples)

@@ -224,14 +224,70 @@ def test_a_json_that_is_torn_foreign_or_newer(tmp_path: Path, text: str, message
         read_export(tmp_path)
 
 
-def test_files_outside_of_the_folder_are_not_read(folder: tuple[Material, Path]):
+@pytest.mark.parametrize("path", ["../../../etc/passwd", "/etc/passwd", "a//b", "./a", ""])
+@pytest.mark.parametrize("where", ["sha256", "file"])
+def test_files_outside_of_the_folder_are_not_read(
+    folder: tuple[Material, Path], path: str, where: str
+):
     material, out = folder
     export_student(material, ["torch"], out)
     said = json.loads((out / EXPORT).read_text())
-    said["files"]["torch"]["sha256"]["../../../etc/passwd"] = "0" * 64
+    said["files"]["torch"]["sha256"][path] = "0" * 64
+    if where == "file":
+        said["files"]["torch"]["file"] = path
     (out / EXPORT).write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match="no list of exports"):
+        read_export(out)
+
+
+def test_a_link_that_leads_outside_is_not_read(folder: tuple[Material, Path], tmp_path: Path):
+    material, out = folder
+    export_student(material, ["torch"], out)
+    weights = out / "student" / "model.safetensors"
+    weights.rename(tmp_path / "mine")
+    weights.symlink_to(tmp_path / "mine")
     with pytest.raises(CheckpointError, match="outside of the folder"):
         read_export(out)
+
+
+def test_what_is_opened_has_a_checksum(folder: tuple[Material, Path]):
+    material, out = folder
+    export_student(material, ["torch"], out)
+    said = json.loads((out / EXPORT).read_text())
+    said["files"]["torch"]["file"] = "other"
+    (out / EXPORT).write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match="other has no checksum"):
+        read_export(out)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("input", {"shape": [1, 3, 10**9]}),
+        ("input", {"shape": [1, 3, -5]}),
+        ("input", {"unit": "feet"}),
+        ("files", {"[/x]": {}}),
+        ("files", {"\x1b[2J": {}}),
+    ],
+)
+def test_a_json_of_somebody_else_cannot_ask_for_much(
+    folder: tuple[Material, Path], key: str, value: dict
+):
+    material, out = folder
+    export_student(material, ["torch"], out)
+    said = json.loads((out / EXPORT).read_text())
+    old = said["files"]["torch"]
+    said[key] |= {name: old if new == {} else new for name, new in value.items()}
+    (out / EXPORT).write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match=f"no list of exports: {key}"):
+        read_export(out)
+
+
+def test_nothing_that_can_be_made_is_an_error_that_leaves_nothing(folder: tuple[Material, Path]):
+    material, out = folder
+    with pytest.raises(UsageError, match="no target can be made"):
+        export_student(material, ["absent"], out, left_out=lambda name, error: None)
+    assert not out.exists()
 
 
 def test_names_of_targets():

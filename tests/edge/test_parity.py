@@ -8,6 +8,7 @@ import pytest
 
 from pskd.edge.material import Material, score
 from pskd.edge.parity import Exam, check, compare, set_exam
+from pskd.edge.targets import TARGETS
 from pskd.edge.worker import Answers
 from pskd.errors import CheckpointError, UsageError
 from tests.edge import fakes
@@ -155,7 +156,19 @@ def test_material_that_cannot_be_compared(material: Material):
 
 def test_exports_in_a_folder(material: Material, tmp_path: Path):
     folder = fakes.write_exports(material, tmp_path, "off")
-    found = check(folder, ["torch", "off"], material)
-    assert found["torch"].passed
-    assert found["off"].difference == pytest.approx(2e-4, rel=0.01)
-    assert not found["off"].passed
+    found = check(folder, "off", set_exam(material))
+    assert found.difference == pytest.approx(2e-4, rel=0.01)
+    assert not found.passed
+
+
+def test_int8_that_says_other_classes_is_refused_though_accuracy_stays(
+    exam: Exam, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(TARGETS["right"], "int8", True, raising=False)
+    lost = replace(exam, labels=np.full_like(exam.labels, 4))  # right and export: both wrong
+    rolled = exam.answers.logits.copy()
+    rolled[:, :4] = np.roll(rolled[:, :4], 1, axis=1)
+    powers = np.exp(rolled - rolled.max(1, keepdims=True))
+    answers = Answers(rolled, powers / powers.sum(1, keepdims=True))
+    (why,) = compare(lost, answers, "right").failures
+    assert "get the same class, less than 90" in why

@@ -41,7 +41,7 @@ def export(
     from pskd.edge.export import export_student, parse_targets
     from pskd.edge.material import load_material
 
-    names = parse_targets(to or "all")
+    names = parse_targets("all" if to is None else to)
     material = load_material(run, data_root=data_root, cache=cache())
     folder = folder or run / "export"
 
@@ -57,7 +57,7 @@ def export(
         folder,
         accept=accept,
         told=told,
-        left_out=None if to else left_out,
+        left_out=left_out if to is None else None,
     )
     if as_json:
         print_json(export.model_dump(mode="json"))

@@ -50,7 +50,8 @@ def finetune(
     from pskd.train.plugins import load_plugins
 
     load_plugins(plugin or ())
-    folder = folder or run.absolute().with_name(f"{run.name}-int8")
+    run = run.resolve()
+    folder = folder or run.with_name(f"{run.name}-int8")
     with resumable():
         finetune_run(
             run,

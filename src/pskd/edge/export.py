@@ -10,17 +10,17 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pskd import __version__
 from pskd.edge.material import Material
-from pskd.edge.parity import Parity, check
+from pskd.edge.parity import Exam, Parity, check, set_exam
 from pskd.edge.targets import TARGETS, Target
-from pskd.errors import CheckpointError, PskdError, UsageError, nearest
+from pskd.errors import CheckpointError, PskdError, UsageError, nearest, printable
 from pskd.files import read_json, write_atomic
-from pskd.models.student_folder import StudentConfig
+from pskd.models.student_config import Fraction, Seconds, StudentConfig
 
 FORMAT = 1
 """Version of the export folder that this package writes."""
@@ -36,7 +36,19 @@ INTENDED_USE = (
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _inside(path: str) -> str:
+    if not path or path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError(f"{path!r} is no path below the folder")
+    return path
+
+
+Text = Annotated[str, Field(max_length=2000), AfterValidator(printable)]
+RelativePath = Annotated[str, Field(pattern=r"^[\w./-]+$", max_length=200), AfterValidator(_inside)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Input(_Strict):
@@ -55,14 +67,14 @@ class Input(_Strict):
     """
 
     name: Literal["acceleration"] = "acceleration"
-    shape: tuple[int, int, int]
-    channels: tuple[str, ...] = ("x", "y", "z")
-    unit: str
-    rate: float
-    window_seconds: float
-    hop_seconds: float
-    normalisation: str
-    placement: str
+    shape: tuple[Literal[1], Literal[3], Annotated[int, Field(ge=2, le=65_536)]]
+    channels: tuple[Literal["x"], Literal["y"], Literal["z"]] = ("x", "y", "z")
+    unit: Literal["g"]
+    rate: Annotated[float, Field(gt=0)]
+    window_seconds: Seconds
+    hop_seconds: Seconds
+    normalisation: Text
+    placement: Text
 
 
 class ExportedFile(_Strict):
@@ -74,13 +86,21 @@ class ExportedFile(_Strict):
         bytes: Of all of them.
         parity: How it compares with PyTorch, as it was when it was made.
         accepted: It broke a limit, and was kept because the user asked for that.
+        pskd_version: Version of this package that made it.
     """
 
-    file: str
-    sha256: dict[str, str]
-    bytes: int
+    file: RelativePath
+    sha256: dict[RelativePath, Sha256]
+    bytes: Count
     parity: Parity
     accepted: bool = False
+    pskd_version: Text = __version__
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not any(f"{part}/".startswith(f"{self.file}/") for part in self.sha256):
+            raise ValueError(f"{self.file} has no checksum")
+        return self
 
 
 class Export(_Strict):
@@ -88,7 +108,6 @@ class Export(_Strict):
 
     Attributes:
         format: Version of the folder.
-        pskd_version: Version of this package that wrote it.
         student_sha256: Of the weights that were exported.
         input: What goes in.
         outputs: Names and numbers of values of what comes out.
@@ -107,22 +126,21 @@ class Export(_Strict):
     """
 
     format: Literal[1] = 1
-    pskd_version: str = __version__
-    student_sha256: str
+    student_sha256: Sha256
     input: Input
-    outputs: dict[str, int]
-    classes: tuple[str, ...]
-    accuracy: float | None
-    macro_f1: float | None
-    dataset: str
-    protocol: str
-    protocol_note: str
-    parameters: int
-    macs: int
-    licence: str
-    intended_use: str = INTENDED_USE
-    calibration: int
-    files: dict[str, ExportedFile] = {}
+    outputs: dict[Literal["logits", "probabilities"], Count]
+    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000)]
+    accuracy: Fraction | None
+    macro_f1: Fraction | None
+    dataset: Text
+    protocol: Text
+    protocol_note: Text
+    parameters: Count
+    macs: Count
+    licence: Text
+    intended_use: Text = INTENDED_USE
+    calibration: Count
+    files: dict[Annotated[str, Field(pattern="^[a-z0-9.-]{1,40}$")], ExportedFile] = {}
 
 
 def parse_targets(text: str) -> list[str]:
@@ -176,11 +194,11 @@ def export_student(
             if not left_out:
                 raise
             left_out(target.name, error)
-    export = _claim(material, folder)
+    exam, export = set_exam(material), _claim(material, folder)
     failed: list[PskdError] = []
     for target in targets:
         try:
-            exported = _make(target, material, folder, accept, told)
+            exported = _make(target, material, exam, folder, accept, told)
         except PskdError as error:
             if left_out and isinstance(error, UsageError):
                 left_out(target.name, error)
@@ -190,10 +208,14 @@ def export_student(
         files = export.files | {target.name: exported}
         export = export.model_copy(update={"files": dict(sorted(files.items()))})
         _write(folder / EXPORT, export)
+    if not any(folder.iterdir()):
+        folder.rmdir()
     if len(failed) == 1:
         raise failed[0]
     if failed:
         raise PskdError(f"{len(failed)} exports failed: " + " ".join(map(str, failed)))
+    if not export.files:
+        raise UsageError("no target can be made here", remedy="Install a runtime: pskd[edge]")
     return export
 
 
@@ -225,15 +247,20 @@ def read_export(folder: Path) -> Export:
 def _make(
     target: Target,
     material: Material,
+    exam: Exam,
     folder: Path,
     accept: bool,
     told: Callable[[str, Parity], None],
 ) -> ExportedFile:
     """Export into a folder of its own, check it there, and move it into place."""
-    with TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
+    try:
+        beside = TemporaryDirectory(dir=folder, prefix=".export-")
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    with beside as temporary:
         new = Path(temporary)
         target.export(material, new)
-        parity = check(new, [target.name], material)[target.name]
+        parity = check(new, target.name, exam)
         told(target.name, parity)
         if not parity.passed and not accept:
             raise PskdError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ LIMITS = Limits(
     measurable=16.0,
     relative=1e-4,
     drop=0.01,
+    agreement=0.9,
     sum_error=1e-3,
     softmax_error=1e-4,
 )
@@ -85,19 +86,15 @@ def set_exam(material: Material, golden: Golden | None = None) -> Exam:
     return Exam(golden.names + tested, windows, len(golden.names), material.labels, answers)
 
 
-def check(folder: Path, targets: Iterable[str], material: Material) -> dict[str, Parity]:
-    """Compare exports in a folder with the student that they were made of.
+def check(folder: Path, name: str, exam: Exam) -> Parity:
+    """Compare an export in a folder with the student that it was made of.
 
     Raises:
-        UsageError: A runtime is not installed, or the test side is empty.
-        PskdError: An export cannot be run at all.
+        UsageError: The runtime is not installed.
+        PskdError: The export cannot be run at all.
     """
-    exam = set_exam(material)
-    found = {}
-    for name in targets:
-        with Worker(name, folder / TARGETS[name].file) as worker:
-            found[name] = compare(exam, worker.answers(exam.windows), name)
-    return found
+    with Worker(name, folder / TARGETS[name].file) as worker:
+        return compare(exam, worker.answers(exam.windows), name)
 
 
 def differences(exam: Exam, answers: Answers) -> NDArray[np.float64]:
@@ -167,6 +164,11 @@ def _broken(parity: Parity, int8: bool) -> Iterator[str]:
         yield (
             f"accuracy falls by {100 * parity.drop:.2f} points to {100 * parity.accuracy:.1f} %, "
             f"more than {100 * LIMITS.drop:g}"
+        )
+    if parity.agreement < LIMITS.agreement:
+        yield (
+            f"{100 * parity.agreement:.1f} % of the test side get the same class, less than "
+            f"{100 * LIMITS.agreement:g}"
         )
     if parity.sum_error is None or parity.softmax_error is None:
         yield "probabilities are not finite"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +76,13 @@ def within_budget(recipe: Recipe, signal: Signal) -> Recipe:
             return recipe
         remedy = f"Raise it, or choose a smaller model: {model.name} comes in one width"
         if family:
-            free = {k: v for k, v in model.options.items() if k not in BY_HAND}
-            nearest = _widest(_with_options(recipe, free), signal, limits)
-            found = f"width={_width(nearest)} has {_words(_size(nearest, signal))}"
-            remedy = f"Leave out {', '.join(by_hand)}: {found}"
+            # Strides are one for each of the widths.
+            free = {k: v for k, v in model.options.items() if k not in BY_HAND | {"strides"}}
+            remedy = "Raise it: no student of the family is as small"
+            with suppress(UsageError):
+                nearest = _widest(_with_options(recipe, free), signal, limits)
+                found = f"width={_width(nearest)} has {_words(_size(nearest, signal))}"
+                remedy = f"Leave out {', '.join(by_hand)}: {found}"
         raise _exceeds(f"the {model.name} of the recipe", size, limits, remedy)
     return _widest(recipe, signal, limits)
 

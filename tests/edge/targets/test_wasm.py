@@ -25,7 +25,7 @@ IN_NODE = """
 import { readFileSync } from "node:fs";
 import { loadStudent } from "./student.mjs";
 const student = await loadStudent(readFileSync(process.argv[1]));
-const all = readFileSync("windows.bin");
+const all = readFileSync("../windows.bin");
 const values = new Float32Array(all.buffer, all.byteOffset, all.length / 4);
 const answers = [];
 for (let at = 0; at < values.length; at += 3 * student.samples) {
@@ -86,8 +86,8 @@ def test_int8_answers_are_those_of_c_bit_for_bit(exports: Path, material: Materi
 def test_node_answers_as_wasmtime_does(name: str, exports: Path, material: Material):
     material.test.tofile(exports / "windows.bin")
     said = subprocess.run(
-        ["node", "--input-type=module", "--eval", IN_NODE, TARGETS[name].file],
-        cwd=exports,
+        ["node", "--input-type=module", "--eval", IN_NODE, "student.wasm"],
+        cwd=(exports / TARGETS[name].file).parent,
         capture_output=True,
         check=True,
         timeout=60,

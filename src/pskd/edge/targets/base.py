@@ -55,7 +55,7 @@ class Target(ABC):
         if missing:
             raise UsageError(
                 f"{self.name} needs {', '.join(missing)}, which is not installed",
-                remedy=f"pip install -c constraints.txt 'pskd[{self.extra}]'",
+                remedy=f"pip install 'pskd[{self.extra}]'",
             )
 
     @abstractmethod

@@ -39,8 +39,12 @@ class C99(Target):
     name = "c"
     file = "c/student.c"
 
+    def require(self) -> None:
+        """Make sure that there is a compiler: what was not run is not known to be the student."""
+        compiler()
+
     def export(self, material: Material, folder: Path) -> None:
-        """Write both files; no compiler is needed."""
+        """Write both files."""
         writer, path = self.writer(material), folder / self.file
         remedy = "Free some space, or name a folder that you can write to"
         for text, name in (

@@ -85,7 +85,8 @@ class _Wasm(Target):
             module = compile_wasm((Path(temporary) / c.file).parent)
         remedy = "Free some space or choose another export folder"
         write_atomic(folder / self.file, module, remedy=remedy)
-        write_atomic(folder / LOADER, (_HERE / LOADER).read_bytes(), remedy=remedy)
+        loader = (folder / self.file).with_name(LOADER)
+        write_atomic(loader, (_HERE / LOADER).read_bytes(), remedy=remedy)
 
     def load(self, path: Path) -> Runner:
         """Open a module with wasmtime."""
@@ -128,7 +129,7 @@ class Wasm(_Wasm):
     """Float32."""
 
     name = "wasm"
-    file = "student.wasm"
+    file = "wasm/student.wasm"
     source = "c"
 
 
@@ -137,6 +138,6 @@ class WasmInt8(_Wasm):
     """Integers inside: the same answers as `c-int8`, bit for bit."""
 
     name = "wasm-int8"
-    file = "student-int8.wasm"
+    file = "wasm-int8/student.wasm"
     int8 = True
     source = "c-int8"
