@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -139,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
                 for f in json.loads(body)["files"]
             ]
             return self.answer(200, {"files": files})
-        if what == "commit":
+        if what == "commit":  # the deletions come before the files, as the Hub has it
             new = dict(commits[-1]) if commits else {}
             for line in map(json.loads, body.splitlines()):
                 value = line["value"]
@@ -147,18 +149,26 @@ class Handler(BaseHTTPRequestHandler):
                     new[value["path"]] = base64.b64decode(value["content"])
                 elif line["key"] == "lfsFile":
                     new[value["path"]] = self.server.blobs[value["oid"]]
+                elif line["key"] == "deletedFile":
+                    del new[value["path"]]
             oid = self.server.put(new, repo)
             url = f"{self.server.url}/{repo}/commit/{oid}"
             return self.answer(200, {"commitUrl": url, "commitOid": oid})
         names = {sha(repo, n): n for n in range(len(commits))} | {"main": len(commits) - 1, "v1": 0}
         if revision not in names:
             return self.answer(404, X_Error_Code="RevisionNotFound")
-        files = commits[names[revision]]
+        files = commits[names[revision]] if commits else {}
         if what == "revision":
             card = files.get("README.md", b"").decode().split("---\n")
             about = yaml.safe_load(card[1]) if len(card) > 2 else {}
-            info = {"id": repo, "sha": sha(repo, names[revision]), "siblings": []}
-            return self.answer(200, info | {"library_name": about.get("library_name")})
+            info = {
+                "id": repo,
+                "sha": sha(repo, names[revision]),
+                "private": self.server.visibility.get(repo) == "private",
+                "siblings": [{"rfilename": name} for name in files],
+                "library_name": about.get("library_name"),
+            }
+            return self.answer(200, info)
         asked = parse_qs(body.decode())["paths"]
         return self.answer(
             200,
@@ -295,6 +305,16 @@ def test_exports_travel_when_asked_for(server: Server, with_exports: Path, tmp_p
     assert not (hub.pull(REPO, out=tmp_path / "without").folder / "export").exists()
 
 
+def test_exports_of_an_earlier_push_go(server: Server, with_exports: Path) -> None:
+    server.put({"export/c/old.c": b"old", "export/student.onnx": b"old", "exports.md": b"mine"})
+    hub.push(with_exports, REPO, exports=True)
+    theirs = {f"export/{name}" for name in contents(with_exports / "export")}
+    assert set(server.repos[REPO][-1]) == {*hub.LIMITS, *theirs, "exports.md"}
+    hub.push(with_exports, REPO)
+    assert set(server.repos[REPO][-1]) == {*hub.LIMITS, "exports.md"}
+    assert len(server.repos[REPO]) == 3  # each push one commit
+
+
 def test_exports_that_are_not_there_or_of_another_student(
     server: Server, with_exports: Path, tmp_path: Path
 ) -> None:
@@ -319,7 +339,25 @@ def test_names_of_exports_that_lead_elsewhere(
     listing["files"]["onnx"]["sha256"][part] = hashlib.sha256(b"x").hexdigest()
     files["export/export.json"] = json.dumps(listing).encode()
     server.put(contents(with_exports / "student") | {f"export/{part}": b"x"} | files)
-    with pytest.raises(CheckpointError, match="is no name of an export"):
+    with pytest.raises(CheckpointError, match=r"is no (name of an export|list of exports)"):
+        hub.pull(REPO, out=tmp_path / "pulled", exports=True)
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_an_export_whose_file_lies_elsewhere(
+    server: Server, with_exports: Path, tmp_path: Path
+) -> None:
+    path = with_exports / "export" / "export.json"
+    listing = json.loads(path.read_text())
+    (tmp_path / "secret").write_bytes(b"graph")
+    listing["files"]["onnx"]["file"] = str(tmp_path / "secret")
+    path.write_text(json.dumps(listing))
+    with pytest.raises(CheckpointError, match=r"files\.onnx\.file"):
+        hub.push(with_exports, REPO, exports=True)
+    assert server.asked == []
+    files = {f"export/{name}": data for name, data in contents(with_exports / "export").items()}
+    server.put(contents(with_exports / "student") | files)
+    with pytest.raises(CheckpointError, match=r"files\.onnx\.file"):
         hub.pull(REPO, out=tmp_path / "pulled", exports=True)
     assert not (tmp_path / "pulled").exists()
 
@@ -398,6 +436,13 @@ def test_a_folder_that_is_there_stays(server: Server, student: Path, tmp_path: P
     assert server.asked == []
 
 
+def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PskdError, match=r"file/deep/x: cannot be made \(Not a dir.*--out"):
+        hub.pull(REPO, out=tmp_path / "file" / "deep" / "x")
+    assert server.asked == []
+
+
 def test_repositories_and_revisions_that_are_not_there(
     server: Server, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +470,16 @@ def test_a_push_without_the_right_token(
     with pytest.raises(UsageError, match=r"me/wrist: is not permitted to you.*HF_TOKEN"):
         hub.push(student, REPO)
     assert server.repos == {}
+
+
+def test_a_public_repository_is_not_taken_for_a_private_one(server: Server, student: Path) -> None:
+    hub.push(student, REPO)
+    with pytest.raises(UsageError, match=r"me/wrist: is there already, and public.*--private"):
+        hub.push(student, REPO, private=True)
+    assert len(server.repos[REPO]) == 1
+    server.visibility[REPO] = "private"
+    hub.push(student, REPO, private=True)
+    assert len(server.repos[REPO]) == 2
 
 
 def test_a_network_that_is_down(
@@ -468,3 +523,18 @@ def test_the_commands(
     assert load_student(tmp_path / "wrist")
     shutil.rmtree(tmp_path / "wrist")
     assert "pskd predict wrist" in run(app, ["pull", REPO], catch_exceptions=False).stdout
+
+
+def test_the_command_in_a_process_of_its_own(server: Server, tmp_path: Path) -> None:
+    """Here the client's modules are loaded already; there nothing but the command loads them."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from pskd.cli import main; main()", "pull", REPO],
+        cwd=tmp_path,
+        env=os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "me/wrist: no such repository, or private" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2

@@ -20,7 +20,7 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, a student or its exports.")],
     repo: Repo,
     private: Annotated[
-        bool, typer.Option("--private", help="If the repository is made, for you alone.")
+        bool, typer.Option("--private", help="For you alone; refused where it is public already.")
     ] = False,
     with_exports: WithExports = False,
     as_json: JsonFlag = False,

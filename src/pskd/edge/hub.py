@@ -72,14 +72,17 @@ class Pulled:
 def push(folder: Path, repo: str, *, private: bool = False, exports: bool = False) -> Pushed:
     """Upload a student in one commit, after it was loaded and checked; its card is made anew.
 
+    Exports in the repository that are not uploaded with it go: they may be of another student.
+
     Args:
         folder: Of a run, of a student or of its exports.
         repo: OWNER/NAME; made if it is not there.
-        private: Whether a repository that is made is.
+        private: Make the repository private; one that is there has to be.
         exports: Upload the exports too.
 
     Raises:
-        UsageError: The extra `hub` is not installed, `repo` is no name, or there are no exports.
+        UsageError: The extra `hub` is not installed, `repo` is no name, or public where it should
+            be private, or there are no exports.
         CheckpointError: The student or its exports are torn, foreign or newer.
         PskdError: The Hub cannot be reached, or does not permit it.
     """
@@ -100,6 +103,19 @@ def push(folder: Path, repo: str, *, private: bool = False, exports: bool = Fals
     with _told(hub, repo):
         api = hub.HfApi()
         api.create_repo(repo, private=private or None, exist_ok=True)
+        info = api.model_info(repo)
+        if private and not info.private:
+            raise UsageError(
+                "is there already, and public",
+                where=repo,
+                remedy="Make it private in its settings, push to another, or leave out --private",
+            )
+        there = {sibling.rfilename for sibling in info.siblings or ()}
+        operations += [
+            hub.CommitOperationDelete(path_in_repo=name, is_folder=False)
+            for name in sorted(there - files.keys())
+            if name.startswith(f"{EXPORTS}/")
+        ]
         commit = api.create_commit(
             repo, operations, commit_message=f"Student {config.model} by pskd {__version__}"
         )
@@ -124,29 +140,42 @@ def pull(
         UsageError: The extra `hub` is not installed, `repo` is no name, or `out` is there already.
         DataError: The repository holds something else.
         CheckpointError: The student or its exports are torn, foreign, too large or newer.
-        PskdError: The Hub cannot be reached, or does not permit it.
+        PskdError: The Hub cannot be reached, or does not permit it, or the folder cannot be made.
     """
     hub = _client(repo)
     out = out or Path(repo.rpartition("/")[2])
-    if out.exists() or out.is_symlink():
-        raise UsageError("is there already", where=out, remedy="Choose another --out, or delete it")
-    with _told(hub, repo, revision):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            downloads, new = Path(temporary) / "downloads", Path(temporary) / "student"
-            repository = _Repository(hub, repo, revision, downloads)
-            try:
-                repository.fetch(LIMITS, new)
-                _, config = load_student(new)
-                if exports:
-                    _fetch_exports(repository, new, config)
-            except CheckpointError as error:  # names the place, and not a folder soon gone
-                raise _elsewhere(error, new, repo) from error
-            source = {"repo": repo, "commit": repository.commit, "revision": revision}
-            (new / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
-            files = sorted(p.relative_to(new).as_posix() for p in new.rglob("*") if p.is_file())
-            new.rename(out)
+    with _beside(out) as temporary, _told(hub, repo, revision):
+        downloads, new = Path(temporary) / "downloads", Path(temporary) / "student"
+        repository = _Repository(hub, repo, revision, downloads)
+        try:
+            repository.fetch(LIMITS, new)
+            _, config = load_student(new)
+            if exports:
+                _fetch_exports(repository, new, config)
+        except CheckpointError as error:  # names the place, and not a folder soon gone
+            raise _elsewhere(error, new, repo) from error
+        source = {"repo": repo, "commit": repository.commit, "revision": revision}
+        (new / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+        files = sorted(p.relative_to(new).as_posix() for p in new.rglob("*") if p.is_file())
+        new.rename(out)
     return Pulled(out, repository.commit, config, tuple(files))
+
+
+def _beside(out: Path) -> TemporaryDirectory[str]:
+    """A folder on the same disk, in which `out` is put together."""
+    try:
+        if out.exists() or out.is_symlink():
+            raise UsageError(
+                "is there already", where=out, remedy="Choose another --out, or delete it"
+            )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
+    except OSError as error:
+        raise PskdError(
+            f"cannot be made ({error.strerror})",
+            where=out,
+            remedy="Choose another --out, in a folder that you may write to",
+        ) from error
 
 
 class _Repository:
@@ -268,7 +297,8 @@ def _client(repo: str) -> Any:
     if not _REPO.fullmatch(repo):
         raise UsageError(f"{repo!r} is no repository", remedy="Give OWNER/NAME, as in its address")
     try:
-        import huggingface_hub
+        import huggingface_hub.errors  # the client loads neither of itself
+        import huggingface_hub.hf_api
     except ImportError as error:
         raise UsageError(
             "the Hugging Face Hub needs huggingface_hub, which is not installed",
