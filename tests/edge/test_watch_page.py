@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from pskd.edge.material import Material
 from pskd.edge.targets import TARGETS
+from pskd.models import Signal, build, count_macs, count_parameters
+from pskd.train.budget import FAMILY, int8_bytes
 
 PAGE = Path(__file__).parents[2] / "docs" / "watch.md"
 
@@ -39,3 +42,21 @@ def test_the_program_in_c_says_what_was_done(material: Material, tmp_path: Path)
 def test_every_target_is_in_the_table():
     listed = set(re.findall(r"^\| `([\w-]+)`, `([\w-]+)` \|", PAGE.read_text(), re.MULTILINE))
     assert {name for pair in listed for name in pair} == TARGETS.keys() - {"torch"}
+
+
+def test_the_family_is_as_listed():
+    rows = re.findall(
+        r"^\| \**([\d.]+)\** \| \**([\d,]+)\** \| \**([\d,]+)\** \| \**([\d.]+)\** \|",
+        PAGE.read_text(),
+        re.MULTILINE,
+    )
+    signal = Signal(classes=27)
+    with torch.device("meta"):
+        models = {width: build("temporal_cnn", signal, width=width) for width in FAMILY}
+    found = [
+        (f"{w:g}", f"{count_parameters(m):,}", f"{int8_bytes(m) / 1024:.1f}")
+        for w, m in models.items()
+    ]
+    assert [(w, parameters, kb) for w, parameters, _, kb in rows] == found
+    (macs,) = [m for w, _, m, _ in rows if w == "1"]
+    assert macs == f"{count_macs(build('temporal_cnn', signal), signal):,}"
