@@ -14,9 +14,10 @@ from pskd.edge.certify import FILE, PAGE, certify
 from pskd.edge.export import export_student
 from pskd.edge.golden import golden_windows, load_golden
 from pskd.edge.material import Material, load_material
-from pskd.errors import CheckpointError, PskdError
+from pskd.errors import CheckpointError, DataError, PskdError, UsageError
 from pskd.evaluate.certificate.facts import Certificate, load_certificate
 from tests.edge import fakes
+from tests.edge.conftest import make_material
 
 ALL = ("right", "off", "off-int8", "lost-class", "absent", "torn")
 
@@ -114,6 +115,34 @@ def test_exports_of_another_student_are_refused(own: tuple[Material, Path], tmp_
         certify(folder, replace(material, config=config), student)
 
 
+def test_pytorch_is_not_measured_on_another_student(own: tuple[Material, Path], tmp_path: Path):
+    material, _ = own
+    folder = fakes.write_exports(material, tmp_path / "export", "right")
+    fakes.saved(make_material(), tmp_path / "other")
+    with pytest.raises(UsageError, match="other: is not the student that was exported"):
+        certify(folder, material, tmp_path / "other", calls=20)
+
+
+def test_other_windows_than_those_of_the_run(own: tuple[Material, Path], tmp_path: Path):
+    """The labels are PyTorch's own answers: it reaches 100 % on these 40 windows."""
+    material, student = own
+    folder = fakes.write_exports(material, tmp_path / "export", "right")
+
+    def claims(accuracy: float) -> Material:
+        return replace(material, config=material.config.model_copy(update={"accuracy": accuracy}))
+
+    certify(folder, claims(1 - 0.4 / 40), student, calls=20)
+    with pytest.raises(DataError, match=r"100\.00 % on them, and says 97\.50 %.*--data-root"):
+        certify(folder, claims(39 / 40), student, calls=20)
+
+
+def test_files_are_named_below_the_folder(own: tuple[Material, Path], tmp_path: Path):
+    folder = fakes.write_exports(own[0], tmp_path / "export", "c", "c-int8")
+    certificate = certify(folder, *own, calls=20)
+    files = {name: facts.file for name, facts in certificate.targets.items()}
+    assert files == {"torch": "student", "c": "c/student.c", "c-int8": "c-int8/student.c"}
+
+
 def test_a_folder_that_cannot_be_written(
     own: tuple[Material, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -157,3 +186,19 @@ def test_commands(call, run: Path, cache: Path, tmp_path: Path, monkeypatch: pyt
         call("certify", run, "--folder", folder, "--calls", 20, "--json")
     assert failed.value.exit_code == 1
     assert load_certificate(folder / FILE).failed == ["off"]
+
+
+def test_bench_fails_after_it_printed_everything(
+    call, own: tuple[Material, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = fakes.write_exports(own[0], tmp_path / "export", "absent", "right")
+    assert "pip install" in call("bench", folder, "--calls", 20)  # not installed is no failure
+    fakes.write_exports(own[0], folder, "torn", "right")
+    for flags in ((), ("--json",)):
+        with pytest.raises(PskdError, match="torn failed") as failed:
+            call("bench", folder, "--calls", 20, *flags)
+        assert failed.value.exit_code == 1
+        printed = capsys.readouterr().out
+        assert "right" in printed and "is torn" in printed
+    assert json.loads(printed)["exports"]["right"]["latency"]["calls"] == 20
+    assert "< 64" in call("bench", fakes.write_exports(own[0], folder, "right"), "--calls", 20)

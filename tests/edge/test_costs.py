@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from pskd.edge import costs as module
-from pskd.edge.costs import measure, usable
+from pskd.edge.bench import machine
+from pskd.edge.costs import measure, timeable, usable
 from pskd.edge.material import Material
 from pskd.edge.targets import TARGETS
-from pskd.errors import UsageError
+from pskd.errors import PskdError, UsageError
 from pskd.evaluate.study import Study, load_study
 from pskd.evaluate.study.frontier import read_costs
 from pskd.models.student_folder import save_student
+from tests.edge import fakes
 from tests.evaluate.study.study_folder import write_study
 
 OPTIONS = {"narrow": {"width": 0.15}, "wide": {"width": 0.8}}
@@ -29,8 +31,7 @@ def study(tmp_path: Path, made: Callable[..., Material]) -> Study:
 
 
 def test_students_are_counted_and_timed(study: Study, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "ROUNDS", 2)
-    monkeypatch.setattr(module, "CALLS", 10)
+    monkeypatch.setattr(module, "CALLS", 20)
     costs = measure(study, ["torch"], study.path)
     assert read_costs(study.path / "costs.json") == costs
     assert costs.calls == 20
@@ -39,9 +40,9 @@ def test_students_are_counted_and_timed(study: Study, monkeypatch: pytest.Monkey
     assert 1 < narrow.int8_kb < wide.int8_kb / 4
     for cost in costs.costs:
         took = cost.latency["torch"]
-        assert 1 < took.p50 <= took.p99
-    weights = study.path / "exports/main/wide/student/model.safetensors"
-    assert weights.stat().st_size < wide.latency["torch"].bytes < 2 * weights.stat().st_size
+        assert took.calls == 20
+        assert 1 < took.p50_us <= took.p99_us
+    assert costs.machine.startswith(f"{machine().cpu}, ") and "cores" in costs.machine
 
 
 def test_nothing_to_time(study: Study):
@@ -55,11 +56,22 @@ def test_runtimes_that_are_there(monkeypatch: pytest.MonkeyPatch):
     assert usable() == []
 
 
-def test_a_runtime_that_nobody_knows(study: Study):
+def test_runtimes_are_named_by_commas_or_not_at_all():
+    assert timeable(" torch, c,torch") == ["torch", "c"]
+    assert timeable("") == []
+
+
+def test_a_runtime_that_nobody_knows():
     with pytest.raises(UsageError, match="Did you mean 'torch'"):
-        measure(study, ["troch"], study.path)
+        timeable("c, troch")
 
 
-def test_a_runtime_that_needs_windows(study: Study):
+def test_a_runtime_that_needs_windows():
     with pytest.raises(UsageError, match="calibrate"):
-        measure(study, ["c-int8"], study.path)
+        timeable("c-int8")
+
+
+def test_a_runtime_that_fails_is_told(study: Study, monkeypatch: pytest.MonkeyPatch):
+    fakes.enter(monkeypatch)
+    with pytest.raises(PskdError, match=r"aborts.*SIGABRT"):
+        measure(study, ["aborts"], study.path)

@@ -53,7 +53,7 @@ def content(**targets: dict[str, Any]) -> dict[str, Any]:
         "versions": {"pskd": "0.1.0", "runtime-of-c": "7.7"},
         "limits": {
             "difference": 1e-4, "measurable": 16.0, "relative": 1e-4, "drop": 0.01,
-            "sum_error": 1e-3, "softmax_error": 1e-4,
+            "agreement": 0.88, "sum_error": 1e-3, "softmax_error": 1e-4,
         },
         "targets": {"torch": target("torch")} | named,
         "golden": [
@@ -99,6 +99,12 @@ def test_figures_are_those_of_the_file(shown):
         assert words in page.text
 
 
+def test_a_small_peak_of_memory_is_no_figure(shown):
+    small = {"export": 65535, "first": 65536, "process": 99 << 20}
+    page = shown(content(onnx=target("onnx", memory=small)))
+    assert "1,204 1 < 64 64.0" in page.text
+
+
 def test_the_verdict_comes_first(shown):
     worse = parity(accuracy=0.9214, difference=0.42)
     written = content(onnx=target("onnx"), c_int8=target("c-int8", parity=worse))
@@ -107,6 +113,7 @@ def test_the_verdict_comes_first(shown):
     assert "by more than 3.1e-5; 1e-4 is allowed." in page.text
     assert "costs 0.5 points of accuracy at most; 1.0 points are allowed" in page.text
     assert "No limit was waived" in page.text
+    assert "Share with another class 12.0 % all exports" in page.text
 
 
 def test_failures_waivers_and_what_was_not_measured_are_named(shown):

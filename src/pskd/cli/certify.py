@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, say
-from pskd.errors import PskdError
+from pskd.errors import PskdError, UsageError
+
+if TYPE_CHECKING:
+    from pskd.edge.bench import Bench, OnCore
 
 app = typer.Typer()
 Calls = Annotated[int, typer.Option(min=10, help="Calls of each export that are timed.")]
@@ -48,7 +52,7 @@ def certify(
         for name, f in certificate.targets.items():
             p, t = f.parity, f.latency
             table.add_row(
-                name,
+                Text(name),
                 STATUS[f.status],
                 small(p.difference) if p else DASH,
                 f"{100 * p.accuracy:.1f}" if p else DASH,
@@ -82,7 +86,6 @@ def bench(
     """
     from pskd.edge.bench import bench as measure
     from pskd.edge.bench import on_cores
-    from pskd.evaluate.certificate.words import DASH, size, time
 
     student = folder.absolute().parent / "student"
     done = measure(folder, student=student if student.is_dir() else None, calls=calls)
@@ -92,47 +95,80 @@ def bench(
             "latency": m.latency and m.latency.model_dump(),
             "times_torch": done.ratios.get(name),
             "memory": m.memory and m.memory.model_dump(),
+            "workspace_bytes": done.entries[name].workspace,
             "missing": m.reasons,
         }
         for name, m in done.found.items()
     }
     cores = on_cores(folder) if cortex_m else {}
+    failed = [name for name, m in done.found.items() if m.failed] + [
+        f"{name} on {core}"
+        for (name, core), c in cores.items()
+        if isinstance(c, PskdError) and not isinstance(c, UsageError)
+    ]
     if as_json:
         on_core = [
             {
                 "export": name,
                 "core": core,
-                **({"missing": m} if isinstance(m, str) else m._asdict()),
+                **({"missing": str(m)} if isinstance(m, PskdError) else m._asdict()),
             }
             for (name, core), m in cores.items()
         ]
-        print_json({"machine": done.machine.model_dump(), "exports": rows, "cortex_m": on_core})
-        return
-    table = Table("export", "KB", "p50 µs", "p99 µs", "times PyTorch's", "memory KB", "first KB")
+        print_json(
+            {
+                "machine": done.machine.model_dump(),
+                "exports": rows,
+                "without_torch": done.without_torch,
+                "cortex_m": on_core,
+            }
+        )
+    else:
+        _print_bench(done, cores)
+    if failed:
+        raise PskdError(
+            f"{', '.join(failed)} failed", where=folder, remedy="`pskd export` makes them again"
+        )
+
+
+def _print_bench(done: Bench, cores: dict[tuple[str, str], OnCore | PskdError]) -> None:
+    from pskd.evaluate.certificate.words import DASH, FLOOR, memory, size, time
+
+    table = Table(
+        "export", "KB", "p50 µs", "p99 µs", "times PyTorch's", "memory KB", "first KB", "work KB"
+    )
     for name, m in done.found.items():
         t, ratio = m.latency, done.ratios.get(name)
+        workspace = done.entries[name].workspace
         table.add_row(
-            name,
+            Text(name),
             size(done.entries[name].bytes),
             *((time(t.p50_us), time(t.p99_us)) if t else (DASH, DASH)),
             DASH if ratio is None else f"{ratio:.2g}",
-            *((size(m.memory.export), size(m.memory.first)) if m.memory else (DASH, DASH)),
+            *((memory(m.memory.export), memory(m.memory.first)) if m.memory else (DASH, DASH)),
+            DASH if workspace is None else size(workspace),
         )
     out.print(table)
-    load = "" if done.machine.load is None else f", load {done.machine.load:.2f}"
     reasons = {name: m.reasons.items() for name, m in done.found.items()}
-    say(f"{done.machine.cpu}, {done.machine.cores} cores{load}")
+    say(
+        done.machine.words,
+        f"memory: peak of one more copy; first: of the first, with its runtime. Below {FLOOR >> 10}"
+        " KB it is not told from freed memory that is used again. work: the workspace of C, exact.",
+    )
+    if done.without_torch:
+        say(f"PyTorch is left out: {done.without_torch}")
     say(*(f"{name}: {what}: {why}" for name, found in reasons.items() for what, why in found))
     if cores:
         table = Table(
             "export", "core", "flash KB", "RAM KB", "stack bytes", "instructions a window"
         )
         for (name, core), c in cores.items():
-            if not isinstance(c, str):
+            if not isinstance(c, PskdError):
                 at = size(c.flash_bytes), size(c.ram_bytes), str(c.stack_bytes)
-                table.add_row(name, core, *at, f"{c.instructions:,}")
+                table.add_row(Text(name), core, *at, f"{c.instructions:,}")
         if table.row_count:
             out.print(table)
-        say(*(f"{name} on {core}: {c}" for (name, core), c in cores.items() if isinstance(c, str)))
+        whys = ((f"{name} on {core}", c) for (name, core), c in cores.items())
+        say(*(f"{where}: {c}" for where, c in whys if isinstance(c, PskdError)))
     if done.machine.busy:
         err.print("The machine is busy with other work: times are longer than they need be.")

@@ -46,17 +46,17 @@ def frontier(
 
     Example: pskd frontier --data-root ~/data/utd-mhad
     """
-    from pskd.edge.costs import measure, usable
+    from pskd.edge.costs import measure, timeable, usable
     from pskd.evaluate.study.frontier import frontiers, read_costs
     from pskd.evaluate.study.frontier_page import answer, write_frontier
 
-    names = None if targets is None else [name for name in targets.split(",") if name]
+    names = usable() if targets is None else timeable(targets)
     costs = None
     failed: list[str] = []
     every: tuple[Cell, ...] = ()
     if (Path(grid) / "grid.json").is_file():
         folder = Path(grid)
-        costs = read_costs(folder / "costs.json") if names is None else None
+        costs = read_costs(folder / "costs.json") if targets is None else None
     else:
         read, beside = load_grid(grid)
         every = cells(read, beside, overrides=overrides or ())
@@ -71,7 +71,7 @@ def frontier(
             workers=jobs,
         )
     study, _ = write_study(folder)
-    costs = costs or measure(study, usable() if names is None else names, folder)
+    costs = costs or measure(study, names, folder)
     found = frontiers(study, costs)
     page = write_frontier(study, found, folder)
     if as_json:

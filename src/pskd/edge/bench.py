@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pskd.edge.cortex_m import BOARDS
 from pskd.edge.cortex_m import measure as measure_core
-from pskd.edge.export import Export, read_export
+from pskd.edge.export import EXPORT, Export, read_export
 from pskd.edge.material import Windows
 from pskd.edge.targets import TARGETS
+from pskd.edge.targets.c99 import workspace_bytes
 from pskd.edge.worker import SECONDS, Answers, Memory, Worker
 from pskd.errors import PskdError, UsageError
 from pskd.evaluate.certificate.facts import Latency, MachineFacts, MemoryFacts
-from pskd.models.student_folder import WEIGHTS
+from pskd.models.student_folder import WEIGHTS, load_student
 
 CALLS = 2000
 """Calls that are timed of each export."""
@@ -41,11 +42,13 @@ class Entry(NamedTuple):
         path: What its runtime opens.
         sha256: Its files by their names.
         bytes: That it takes in a product: C compiled, all else as its files are.
+        workspace: Memory of a call in bytes, where the export says so: C alone.
     """
 
     path: Path
     sha256: dict[str, str]
     bytes: int
+    workspace: int | None = None
 
 
 @dataclass
@@ -67,9 +70,14 @@ class Measured:
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended early, and not because of what this machine lacks."""
+        return self.error is not None and not isinstance(self.error, UsageError)
+
+    @property
     def reasons(self) -> dict[str, str]:
         """All that was not measured, and why."""
-        what = "not measured" if isinstance(self.error, UsageError) else "failed"
+        what = "failed" if self.failed else "not measured"
         return self.missing | ({what: str(self.error)} if self.error else {})
 
 
@@ -81,11 +89,13 @@ class Bench:
         machine: Where it was measured.
         entries: What was measured, by target.
         found: What came of it, by target.
+        without_torch: Why PyTorch is not among them, although there is a student folder.
     """
 
     machine: MachineFacts
     entries: dict[str, Entry]
     found: dict[str, Measured]
+    without_torch: str = ""
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -103,7 +113,7 @@ class OnCore(NamedTuple):
     instructions: int
 
 
-def on_cores(folder: Path) -> dict[tuple[str, str], OnCore | str]:
+def on_cores(folder: Path) -> dict[tuple[str, str], OnCore | PskdError]:
     """Run the C exports of a folder on Cortex-M cores under qemu.
 
     Returns:
@@ -119,13 +129,13 @@ def on_cores(folder: Path) -> dict[tuple[str, str], OnCore | str]:
         raise UsageError(
             "holds no export in C", where=folder, remedy="`pskd export RUN --to c,c-int8`"
         )
-    windows, found = movements(export)[:4], dict[tuple[str, str], OnCore | str]()
+    windows, found = movements(export)[:4], dict[tuple[str, str], OnCore | PskdError]()
     for name, source in sources.items():
         for core in BOARDS:
             try:
                 m = measure_core(source.parent, windows, core)
             except PskdError as error:
-                found[name, core] = str(error)
+                found[name, core] = error
             else:
                 found[name, core] = OnCore(
                     m.flash_bytes, m.ram_bytes, m.stack_bytes, m.instructions
@@ -144,7 +154,8 @@ def bench(
 
     Args:
         folder: An export folder.
-        student: Student folder that PyTorch is measured on, where the exports do not hold it.
+        student: Student folder that PyTorch is measured on, where the exports do not hold it. One
+            that is torn or of another student is left out.
         calls: Calls that are timed of each export.
         seconds: Time that an export has for one turn.
 
@@ -153,9 +164,16 @@ def bench(
         CheckpointError: A file in it is not the one that was exported.
     """
     export, at = open_exports(folder), machine()
+    without_torch = ""
+    if student is not None:
+        try:
+            check_student(student, export)
+        except PskdError as error:
+            student, without_torch = None, str(error)
     windows = movements(export)
     listed = entries(folder, export, student)
-    return Bench(at, listed, measure(listed, windows, windows, calls, seconds=seconds))
+    found = measure(listed, windows, windows, calls, seconds=seconds)
+    return Bench(at, listed, found, without_torch)
 
 
 def movements(export: Export) -> Windows:
@@ -174,6 +192,8 @@ def open_exports(folder: Path) -> Export:
         CheckpointError: A file in it is not the one that was exported.
     """
     remedy = "`pskd export RUN --to onnx,c` writes exports"
+    if not (folder / EXPORT).is_file() and (folder / "export" / EXPORT).is_file():
+        raise UsageError("no export folder", where=folder, remedy=f"Name {folder / 'export'}")
     if not folder.is_dir():
         raise UsageError("no such export folder", where=folder, remedy=remedy)
     export = read_export(folder)
@@ -182,14 +202,38 @@ def open_exports(folder: Path) -> Export:
     return export
 
 
+def check_student(folder: Path, export: Export) -> None:
+    """Make sure that a student folder holds the student that was exported.
+
+    Raises:
+        UsageError: It holds another, or one that takes other windows than `export.json` says.
+        CheckpointError: It is torn.
+    """
+    _, config = load_student(folder)
+    if config.sha256 != export.student_sha256:
+        raise UsageError(
+            "is not the student that was exported",
+            where=folder,
+            remedy="Name the run that the exports are of, or export its student again",
+        )
+    given, taken = list(export.input.shape[1:]), [3, config.samples]
+    if given != taken:
+        raise UsageError(
+            f"windows are {given}, the student takes {taken}",
+            where=EXPORT,
+            remedy="Export the student again",
+        )
+
+
 def entries(folder: Path, export: Export, student: Path | None) -> dict[str, Entry]:
     """What there is to measure, by target: PyTorch first, on a student folder if need be."""
     exported = {}
     for name, one in export.files.items():
-        path, compiled = folder / one.file, None
+        path, compiled, workspace = folder / one.file, None, None
         with suppress(PskdError):  # what cannot be compiled is told when it is measured
             compiled = TARGETS[name].product_bytes(path) if name in TARGETS else None
-        exported[name] = Entry(path, one.sha256, compiled or one.bytes)
+            workspace = workspace_bytes(path) if name in IN_C else None
+        exported[name] = Entry(path, one.sha256, compiled or one.bytes, workspace)
     if "torch" in exported or student is None:
         return exported
     size = (student / WEIGHTS).stat().st_size
@@ -224,17 +268,33 @@ def measure(
                 workers[name] = worker
             except PskdError as error:
                 found[name].error = error
-        times: dict[str, list[NDArray[np.int64]]] = {name: [] for name in workers}
-        for _ in range(ROUNDS):
-            for name in list(workers):
-                try:
-                    times[name].append(workers[name].latencies(timed, -(-calls // ROUNDS)))
-                except PskdError as error:
-                    found[name].error = error
-                    del workers[name]
-        for name in workers:
-            found[name].latency = _latency(np.concatenate(times[name]))
+        took = in_turns({name: (worker, timed) for name, worker in workers.items()}, calls)
+    for name, outcome in took.items():
+        if isinstance(outcome, Latency):
+            found[name].latency = outcome
+        else:
+            found[name].error = outcome
     return found
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def in_turns(
+    workers: Mapping[Key, tuple[Worker, Windows]], calls: int
+) -> dict[Key, Latency | PskdError]:
+    """Time calls of several workers, each on windows of its own; one that fails is out."""
+    times: dict[Key, list[NDArray[np.int64]]] = {key: [] for key in workers}
+    failed: dict[Key, PskdError] = {}
+    for _ in range(ROUNDS):
+        for key, (worker, windows) in workers.items():
+            if key in failed:
+                continue
+            try:
+                times[key].append(worker.latencies(windows, -(-calls // ROUNDS)))
+            except PskdError as error:
+                failed[key] = error
+    return {key: failed.get(key) or _latency(np.concatenate(times[key])) for key in workers}
 
 
 def _note_memory(measured: Measured, memory: Memory | None) -> None:

@@ -9,13 +9,22 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from pskd import __version__
-from pskd.edge.bench import CALLS, Entry, Measured, entries, machine, measure, open_exports
+from pskd.edge.bench import (
+    CALLS,
+    Entry,
+    Measured,
+    check_student,
+    entries,
+    machine,
+    measure,
+    open_exports,
+)
 from pskd.edge.golden import golden_windows, is_recorded, save_golden
 from pskd.edge.material import Material
 from pskd.edge.parity import LIMITS, Exam, compare, differences, finite, set_exam
 from pskd.edge.targets import TARGETS
 from pskd.edge.worker import SECONDS, Answers
-from pskd.errors import CheckpointError, PskdError, UsageError
+from pskd.errors import CheckpointError, DataError, PskdError, UsageError
 from pskd.evaluate.certificate.facts import (
     Certificate,
     DataFacts,
@@ -26,6 +35,7 @@ from pskd.evaluate.certificate.facts import (
 )
 from pskd.evaluate.certificate.page import write_certificate_page
 from pskd.files import write_atomic
+from pskd.models.student_folder import StudentConfig
 
 FILE = "certificate.json"
 PAGE = "certificate.html"
@@ -54,7 +64,9 @@ def certify(
         seconds: Time that an export has for one turn.
 
     Raises:
-        UsageError: The folder holds no export, or the test side does not fit the student.
+        UsageError: The folder holds no export, the student folder another student, or the test side
+            does not fit the student.
+        DataError: These are not the windows that the student was tested on.
         CheckpointError: A file is not the one that was exported, or was made of another student.
         PskdError: The folder cannot be written.
     """
@@ -63,14 +75,23 @@ def certify(
         raise CheckpointError(
             "holds the exports of another student", where=folder, remedy="Name the run they are of"
         )
+    check_student(student, export)
     golden = golden_windows(material)
     exam = set_exam(material, golden)
+    _check_data(exam, config)
     at, listed = machine(), entries(folder, export, student)
     timed = material.test[:: -(-len(material.test) // TIMED)]
     found = measure(listed, exam.windows, timed, calls, seconds=seconds)
     waived = {name for name, exported in export.files.items() if exported.accepted}
     targets = {
-        name: _facts(name, listed[name], measured, exam, name in waived)
+        name: _facts(
+            name,
+            export.files[name].file if name in export.files else student.name,
+            listed[name],
+            measured,
+            exam,
+            name in waived,
+        )
         for name, measured in found.items()
     }
     certificate = Certificate(
@@ -107,7 +128,23 @@ def certify(
     return certificate
 
 
-def _facts(name: str, entry: Entry, measured: Measured, exam: Exam, waived: bool) -> TargetFacts:
+def _check_data(exam: Exam, config: StudentConfig) -> None:
+    """Compare what PyTorch reaches on the windows at hand with what the student says of itself."""
+    if config.accuracy is None:
+        return
+    found = float((exam.answers.logits[exam.golden :].argmax(1) == exam.labels).mean())
+    if abs(found - config.accuracy) * len(exam.labels) > 0.5:
+        raise DataError(
+            "these are not the windows that the student was tested on: it reaches "
+            f"{100 * found:.2f} % on them, and says {100 * config.accuracy:.2f} %",
+            where=config.dataset,
+            remedy="Name the data of the run with --data-root",
+        )
+
+
+def _facts(
+    name: str, file: str, entry: Entry, measured: Measured, exam: Exam, waived: bool
+) -> TargetFacts:
     error, parity = measured.error, None
     if measured.answers is not None:
         try:
@@ -120,7 +157,7 @@ def _facts(name: str, entry: Entry, measured: Measured, exam: Exam, waived: bool
     elif parity is not None and not parity.passed:
         status = "accepted" if waived else "failed"
     return TargetFacts(
-        file=entry.path.name,
+        file=file,
         sha256=entry.sha256,
         bytes=entry.bytes,
         int8=name in TARGETS and TARGETS[name].int8,

@@ -315,7 +315,7 @@ def describe(config: StudentConfig, *, calibration: int) -> Export:
     return Export(
         student_sha256=config.sha256,
         input=Input(
-            shape=(1, config.signal.channels, config.samples),
+            shape=(1, 3, config.samples),
             unit=config.unit,
             rate=config.rate,
             window_seconds=config.window_seconds,

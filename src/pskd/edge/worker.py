@@ -57,7 +57,8 @@ class Answers(NamedTuple):
 class Memory(NamedTuple):
     """Memory in bytes: peaks of the resident pages of a worker, as Linux counts them.
 
-    Each is a peak less what was resident before. Processes that a runtime starts are not in it.
+    Each is a peak less what was resident before: what fits into pages that were freed before does
+    not show. Processes that a runtime starts are not in it.
     """
 
     export: int

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate.certificate.facts import Latency
 from pskd.evaluate.statistics import spread
 from pskd.evaluate.study import load_study
-from pskd.evaluate.study.frontier import Cost, Costs, Frontier, Latency, frontiers, read_costs
+from pskd.evaluate.study.frontier import Cost, Costs, Frontier, frontiers, read_costs
 from pskd.evaluate.study.frontier_figures import axes, bounds, frontier_chart, frontier_png
 from pskd.evaluate.study.frontier_page import answer, frontier_markdown, write_frontier
 from tests.evaluate.html_page import Page
@@ -54,11 +55,15 @@ def found(folder: Path) -> Frontier:
     return one
 
 
+def latency(p50: float, p99: float, calls: int = 2_000) -> Latency:
+    return Latency(calls=calls, p50_us=p50, p99_us=p99)
+
+
 COSTS = Costs(
     machine="a machine",
     calls=2_000,
     costs=tuple(
-        Cost("main", name, size / 1000, {"onnx": Latency(size / 1000 + 0.5, 99.0, 10)})
+        Cost("main", name, size / 1000, {"onnx": latency(size / 1000 + 0.5, 99.0)})
         for name, size in SIZES.items()
         if name != "large"
     ),
@@ -118,11 +123,13 @@ def test_a_grid_of_one_size_has_no_frontier(tmp_path: Path):
 def test_costs_are_read_back(tmp_path: Path):
     path = tmp_path / "costs.json"
     assert read_costs(path) is None
-    latency = {"onnx": {"p50": 9.5, "p99": 12.0, "bytes": 5}}
-    cost = {"table": "main", "method": "usual", "int8_kb": 50.0, "latency": latency}
+    took = {"onnx": {"calls": 3, "p50_us": 9.5, "p99_us": 12.0}}
+    cost = {"table": "main", "method": "usual", "int8_kb": 50.0, "latency": took}
     path.write_text(json.dumps({"machine": "m", "calls": 3, "costs": [cost]}))
     read = read_costs(path)
-    assert read and read.costs[0] == Cost("main", "usual", 50.0, {"onnx": Latency(9.5, 12.0, 5)})
+    assert read and read.costs[0] == Cost(
+        "main", "usual", 50.0, {"onnx": latency(9.5, 12.0, calls=3)}
+    )
     path.write_text('{"machine": "m"}')
     with pytest.raises(CheckpointError, match="calls"):
         read_costs(path)

@@ -27,6 +27,10 @@ from pskd.files import write_atomic
 
 FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
 
+WORKSPACE = """#include "student.h"
+char student_workspace_here[STUDENT_WORKSPACE_BYTES] = {1};
+"""
+
 SIZES = """#include "student.h"
 const int student_sizes[] = {STUDENT_SAMPLES, STUDENT_CLASSES, (int)STUDENT_WORKSPACE_BYTES};
 """
@@ -100,6 +104,22 @@ class C99Int8(C99):
         """What writes it; ranges are those of the calibration windows."""
         graph = trace(material.student, material.config)
         return Int8(Quantised(graph, material.calibration))
+
+
+def workspace_bytes(path: Path) -> int | None:
+    """Memory that a call of `student.c` works in; None where it cannot be told.
+
+    Raises:
+        PskdError: There is no compiler, or it refuses `student.h`.
+    """
+    if shutil.which("size") is None:
+        return None
+    with TemporaryDirectory(prefix="pskd-") as temporary:
+        folder = Path(temporary)
+        (folder / "here.c").write_text(WORKSPACE)
+        include = ("-I", path.parent.resolve())
+        run_tool([*compiler(), "-std=c99", "-c", *include, "here.c", "-o", "here.o"], folder)
+        return int(run_tool(["size", "here.o"], folder).splitlines()[1].split()[1])
 
 
 def _pointer(array: NDArray[np.float32]) -> ctypes.c_void_p:

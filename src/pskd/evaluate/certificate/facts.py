@@ -109,7 +109,8 @@ class Limits(Facts):
         difference: Of a logit, without int8.
         measurable: Acceleration in g up to which `difference` holds.
         relative: Of a logit as a share of the window's largest, or of 1, beyond that.
-        drop: Accuracy that int8 may lose, as a share.
+        drop: Accuracy that an export may lose, as a share.
+        agreement: Least share of the test side with the same class.
         sum_error: Of the sum of probabilities from 1.
         softmax_error: Of a probability from the softmax of the logits, without int8.
     """
@@ -118,6 +119,7 @@ class Limits(Facts):
     measurable: float
     relative: float
     drop: float
+    agreement: float
     sum_error: float
     softmax_error: float
 
@@ -148,7 +150,7 @@ class TargetFacts(Facts):
     """One export.
 
     Attributes:
-        file: What its runtime opens.
+        file: What its runtime opens, below the export folder; of PyTorch, the student folder.
         sha256: Of every file of it.
         bytes: That it takes in a product: C compiled, all else as its files are.
         int8: Whether its numbers are rounded to 8 bits.
@@ -214,6 +216,12 @@ class MachineFacts(Facts):
     cores: int
     platform: str
     load: float | None
+
+    @property
+    def words(self) -> str:
+        """The processor, its cores, and how busy they were."""
+        load = "" if self.load is None else f", load {self.load:.2f}"
+        return f"{self.cpu}, {self.cores} cores{load}"
 
     @property
     def busy(self) -> bool:

@@ -14,9 +14,11 @@ from pskd.evaluate.certificate.facts import (
 from pskd.evaluate.certificate.figures import colour, heat, size_and_time, used_colours
 from pskd.evaluate.certificate.words import (
     DASH,
+    FLOOR,
     STATUS,
     drop,
     headline,
+    memory,
     ratio,
     size,
     small,
@@ -117,7 +119,8 @@ def _how_to_read(c: Certificate) -> Markup:
         "class: share of the test windows. Size: of the files; of C compiled, code "
         "and constants. Time: one window, one thread, warm, called from Python. "
         "Memory: the peak of one more copy in a process that runs one; the first takes more, for "
-        "what its runtime sets up."
+        f"what its runtime sets up. Below {FLOOR >> 10} KB a peak is not told from memory that was "
+        "freed before and is used again."
     )
 
 
@@ -151,8 +154,8 @@ def _targets(c: Certificate) -> Markup:
                 time(t.p50_us) if t else DASH,
                 time(t.p99_us) if t else DASH,
                 ratio(t, reference) if t else DASH,
-                size(f.memory.export) if f.memory else DASH,
-                size(f.memory.first) if f.memory else DASH,
+                memory(f.memory.export) if f.memory else DASH,
+                memory(f.memory.first) if f.memory else DASH,
             )
         )
     return scroll(table(head, rows, class_="study"))
@@ -246,6 +249,7 @@ def _limits(c: Certificate) -> list[Markup]:
         ("Difference of a score, float32", small(s.difference), f"up to {s.measurable:g} g"),
         ("The same, of the largest score", small(s.relative), f"above {s.measurable:g} g"),
         ("Loss of accuracy", f"{percent(s.drop)} points", "all exports, on the whole test side"),
+        ("Share with another class", f"{percent(1 - s.agreement)} %", "all exports, on the same"),
         ("Sum of probabilities from 1", small(s.sum_error), "all exports"),
         ("Probability from the scores' softmax", small(s.softmax_error), "float32"),
     ]

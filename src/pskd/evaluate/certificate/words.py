@@ -7,6 +7,9 @@ from pskd.evaluate.words import percent, signed
 
 DASH = "\N{EN DASH}"
 
+FLOOR = 64 << 10
+"""Bytes below which a peak of memory says nothing."""
+
 STATUS: dict[Status, str] = {
     "passed": "is the student",
     "failed": "NOT the student",
@@ -63,6 +66,11 @@ def small(value: float | None) -> str:
 def size(number: int) -> str:
     """Bytes in KB of 1024."""
     return f"{number / 1024:,.1f}" if number < 102400 else f"{number / 1024:,.0f}"
+
+
+def memory(number: int) -> str:
+    """A peak in KB, where it can be told from freed pages that are used again."""
+    return size(number) if number >= FLOOR else f"< {FLOOR >> 10}"
 
 
 def time(us: float) -> str:

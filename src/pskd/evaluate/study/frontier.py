@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate.certificate.facts import Latency
 from pskd.evaluate.folds import pool
 from pskd.evaluate.run_files import Headline, Predictions, Run
 from pskd.evaluate.statistics import Spread, spread
@@ -24,15 +25,6 @@ REFERENCE = 50_000
 
 NEAR = 0.01
 """A smaller student is as good if its score is at most so much lower."""
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Time of one window on one thread, microseconds, and the bytes of the export."""
-
-    p50: float
-    p99: float
-    bytes: int
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def axes(frontier: Frontier) -> list[Axis]:
 def _latency(target: str) -> Callable[[Point], float | None]:
     def of(point: Point) -> float | None:
         found = point.cost.latency.get(target) if point.cost else None
-        return found.p50 if found else None
+        return found.p50_us if found else None
 
     return of
 

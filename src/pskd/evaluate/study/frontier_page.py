@@ -88,7 +88,7 @@ def _row(point: Point, targets: Sequence[str]) -> list[str]:
         f"{point.method.parameters:,}",
         count(point.method.macs),
         f"{cost.int8_kb:.1f}" if cost else DASH,
-        *(f"{figure(t.p50)} / {figure(t.p99)}" if t else DASH for t in took),
+        *(f"{figure(t.p50_us)} / {figure(t.p99_us)}" if t else DASH for t in took),
         spread_words(point.taught),
         spread_words(point.alone),
         _words(point.gain),
@@ -102,7 +102,7 @@ def _words(d: Difference | None) -> str:
 
 def _measured(frontier: Frontier) -> list[str]:
     costs = frontier.costs
-    if costs is None:
+    if costs is None or not any(cost.latency for cost in costs.costs):
         return []
     return [f"Times: {costs.calls:,} windows a student on one thread, in turns, {costs.machine}."]
 
