@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pskd.edge.export import EXPORT, ExportedFile, _sha256, describe
+from pskd.data.archive import file_digest
+from pskd.edge.export import EXPORT, ExportedFile, describe
 from pskd.edge.material import Material
 from pskd.edge.targets import TARGETS, Answer, Runner, Target
 from pskd.edge.targets.torch import Torch
@@ -194,7 +195,7 @@ def write_exports(material: Material, folder: Path, *names: str, accepted: str =
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
         files[name] = ExportedFile(
             file=target.file,
-            sha256={p.relative_to(folder).as_posix(): _sha256(p) for p in paths},
+            sha256={p.relative_to(folder).as_posix(): file_digest(p) for p in paths},
             bytes=sum(p.stat().st_size for p in paths),
             parity=NOT_COMPARED,
             accepted=name == accepted,

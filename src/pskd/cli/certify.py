@@ -13,7 +13,8 @@ from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, sa
 from pskd.errors import PskdError, UsageError
 
 if TYPE_CHECKING:
-    from pskd.edge.bench import Bench, OnCore
+    from pskd.edge.bench import Bench
+    from pskd.edge.cortex_m import CortexM
 
 app = typer.Typer()
 Calls = Annotated[int, typer.Option(min=10, help="Calls of each export that are timed.")]
@@ -111,7 +112,7 @@ def bench(
             {
                 "export": name,
                 "core": core,
-                **({"missing": str(m)} if isinstance(m, PskdError) else m._asdict()),
+                **({"missing": str(m)} if isinstance(m, PskdError) else m.costs),
             }
             for (name, core), m in cores.items()
         ]
@@ -131,7 +132,7 @@ def bench(
         )
 
 
-def _print_bench(done: Bench, cores: dict[tuple[str, str], OnCore | PskdError]) -> None:
+def _print_bench(done: Bench, cores: dict[tuple[str, str], CortexM | PskdError]) -> None:
     from pskd.evaluate.certificate.words import DASH, FLOOR, memory, size, time
 
     table = Table(

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from pskd.cli.console import JsonFlag, cache, out, print_json, say
-from pskd.cli.grids import roots, tell_of_failed, train_cells, write_study
+from pskd.cli.grids import (
+    DataRoots,
+    GridFolder,
+    Overrides,
+    roots,
+    tell_of_failed,
+    train_cells,
+    write_study,
+)
 from pskd.recipe.grid import Cell, cells, load_grid
 
 app = typer.Typer()
@@ -19,17 +27,9 @@ def frontier(
     grid: Annotated[
         str, typer.Argument(help="Name of a grid, a YAML file, or the folder of a trained grid.")
     ] = "frontier",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to every recipe."),
-    ] = None,
-    data_root: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[DATASET=]FOLDER", help="Folder of a dataset's own files; again."),
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the grid. Default: runs/GRID.")
-    ] = None,
+    overrides: Overrides = None,
+    data_root: DataRoots = None,
+    folder: GridFolder = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Cells at a time. Default: all cores.")
     ] = None,

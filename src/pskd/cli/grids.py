@@ -29,23 +29,26 @@ if TYPE_CHECKING:
     from pskd.evaluate.study import Study
 
 app = typer.Typer()
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to every recipe."),
+]
+DataRoots = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[DATASET=]FOLDER", help="Folder of a dataset's own files; again."),
+]
+GridFolder = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the grid. Default: runs/GRID.")
+]
 Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, by commas.")]
 
 
 @app.command()
 def compare(
     grid: Annotated[str, typer.Argument(help="Name of a shipped grid, or a YAML file.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY.PATH=VALUE", help="Changes to every recipe."),
-    ] = None,
-    data_root: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[DATASET=]FOLDER", help="Folder of a dataset's own files; again."),
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the grid. Default: runs/GRID.")
-    ] = None,
+    overrides: Overrides = None,
+    data_root: DataRoots = None,
+    folder: GridFolder = None,
     methods: Names = None,
     tables: Names = None,
     engine: Annotated[

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.edge.cortex_m import BOARDS
+from pskd.edge.cortex_m import BOARDS, CortexM
 from pskd.edge.cortex_m import measure as measure_core
 from pskd.edge.export import EXPORT, Export, read_export
 from pskd.edge.material import Windows
@@ -104,16 +104,7 @@ class Bench:
         return {name: t / times["torch"] for name, t in times.items()} if "torch" in times else {}
 
 
-class OnCore(NamedTuple):
-    """What a C export takes of a Cortex-M core; see `pskd.edge.cortex_m.CortexM`."""
-
-    flash_bytes: int
-    ram_bytes: int
-    stack_bytes: int
-    instructions: int
-
-
-def on_cores(folder: Path) -> dict[tuple[str, str], OnCore | PskdError]:
+def on_cores(folder: Path) -> dict[tuple[str, str], CortexM | PskdError]:
     """Run the C exports of a folder on Cortex-M cores under qemu.
 
     Returns:
@@ -129,17 +120,13 @@ def on_cores(folder: Path) -> dict[tuple[str, str], OnCore | PskdError]:
         raise UsageError(
             "holds no export in C", where=folder, remedy="`pskd export RUN --to c,c-int8`"
         )
-    windows, found = movements(export)[:4], dict[tuple[str, str], OnCore | PskdError]()
+    windows, found = movements(export)[:4], dict[tuple[str, str], CortexM | PskdError]()
     for name, source in sources.items():
         for core in BOARDS:
             try:
-                m = measure_core(source.parent, windows, core)
+                found[name, core] = measure_core(source.parent, windows, core)
             except PskdError as error:
                 found[name, core] = error
-            else:
-                found[name, core] = OnCore(
-                    m.flash_bytes, m.ram_bytes, m.stack_bytes, m.instructions
-                )
     return found
 
 

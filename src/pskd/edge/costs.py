@@ -13,7 +13,6 @@ from pskd.edge.bench import CALLS, in_turns, machine
 from pskd.edge.export import parse_targets
 from pskd.edge.material import Material, Windows
 from pskd.edge.targets import TARGETS
-from pskd.edge.targets.c99 import compiler
 from pskd.edge.worker import Worker
 from pskd.errors import PskdError, UsageError
 from pskd.evaluate.certificate.facts import Latency
@@ -27,9 +26,9 @@ from pskd.train.budget import int8_bytes
 def usable() -> list[str]:
     """Of the runtimes that a frontier is timed in, those that are there."""
     found = []
-    for name, require in (("onnx", TARGETS["onnx"].require), ("c", compiler)):
+    for name in ("onnx", "c"):
         with suppress(UsageError):
-            require()
+            TARGETS[name].require()
             found.append(name)
     return found
 

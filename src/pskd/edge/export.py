@@ -6,7 +6,6 @@ what goes in, what comes out, how well it does, and the checksum of every file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pskd import __version__
+from pskd.data.archive import file_digest
 from pskd.edge.material import Material
 from pskd.edge.parity import Exam, Parity, check, set_exam
 from pskd.edge.targets import TARGETS, Target
@@ -39,14 +39,11 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _inside(path: str) -> str:
-    if not path or path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise ValueError(f"{path!r} is no path below the folder")
-    return path
-
-
 Text = Annotated[str, Field(max_length=2000), AfterValidator(printable)]
-RelativePath = Annotated[str, Field(pattern=r"^[\w./-]+$", max_length=200), AfterValidator(_inside)]
+_NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+RelativePath = Annotated[str, Field(pattern=f"^{_NAME}(/{_NAME})*$", max_length=200)]
+"""Below the folder, and nothing hidden: the same path on every system and on the Hub."""
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
@@ -98,6 +95,8 @@ class ExportedFile(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if EXPORT in self.sha256:
+            raise ValueError(f"{EXPORT} is no export")
         if not any(f"{part}/".startswith(f"{self.file}/") for part in self.sha256):
             raise ValueError(f"{self.file} has no checksum")
         return self
@@ -235,7 +234,7 @@ def read_export(folder: Path) -> Export:
                 raise CheckpointError(
                     f"{name} is missing", where=path, remedy="Export the student again"
                 )
-            if _sha256(path) != expected:
+            if file_digest(path) != expected:
                 raise CheckpointError(
                     f"checksum is not the one in {EXPORT}",
                     where=path,
@@ -271,7 +270,7 @@ def _make(
         paths = sorted(path for path in new.rglob("*") if path.is_file())
         exported = ExportedFile(
             file=target.file,
-            sha256={path.relative_to(new).as_posix(): _sha256(path) for path in paths},
+            sha256={path.relative_to(new).as_posix(): file_digest(path) for path in paths},
             bytes=sum(path.stat().st_size for path in paths),
             parity=parity,
             accepted=not parity.passed,
@@ -357,8 +356,3 @@ def _cannot_write(folder: Path, error: OSError) -> PskdError:
     return PskdError(
         f"cannot be written ({error.strerror})", where=folder, remedy="Choose another --out"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import which
+from typing import NamedTuple
 
 from pskd.errors import PskdError, UsageError
 
@@ -27,6 +28,24 @@ def require_tools(tools: Mapping[str, str], *, purpose: str) -> None:
             f"{purpose} needs {', '.join(missing)}, which is not installed",
             remedy=f"On Debian: apt-get install {' '.join(packages)}",
         )
+
+
+class Sections(NamedTuple):
+    """Bytes of a compiled file: code and constants, variables with a value, and without."""
+
+    text: int
+    data: int
+    bss: int
+
+
+def sections(file: str, folder: Path, *, tool: str = "size") -> Sections:
+    """What binutils' `size` says of a compiled file.
+
+    Raises:
+        PskdError: It is no such file.
+    """
+    words = run_tool([tool, file], folder).splitlines()[1].split()
+    return Sections(*map(int, words[:3]))
 
 
 def run_tool(command: Sequence[str | Path], folder: Path, *, seconds: float = 120) -> str:

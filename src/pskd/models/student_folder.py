@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pskd.data.archive import file_digest
 from pskd.errors import CheckpointError, PskdError, printable
 from pskd.files import read_plain
 from pskd.models import MODELS, build, count_macs, example_inputs
@@ -72,7 +73,7 @@ def save_student(folder: Path, model: Model, config: StudentConfig) -> None:
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             new = Path(temporary)
             save_file(tensors, new / WEIGHTS)
-            config = config.model_copy(update={"sha256": _sha256(new / WEIGHTS)})
+            config = config.model_copy(update={"sha256": file_digest(new / WEIGHTS)})
             text = config.model_dump_json(indent=2) + "\n"
             (new / CONFIG).write_text(text, encoding="utf-8")
             (new / CARD).write_text(model_card(config), encoding="utf-8")
@@ -103,11 +104,6 @@ def load_student(folder: Path) -> tuple[Model, StudentConfig]:
     model.eval()
     _check_cost(model, config, where=folder / CONFIG)
     return model, config
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pskd.edge.c99.graph import Concat, Conv, Gram, Graph, Load, Polar, Pool, Step
+from pskd.edge.c99.graph import Conv, Gram, Graph, Load, Pool, Step
 from pskd.edge.c99.text import structure, table
 from pskd.edge.c99.writer import (
     Array,
@@ -54,10 +54,8 @@ class Float32(Writer):
                 )
             case Pool():
                 yield f"static const struct window pool_{at} = {window(step)};\n"
-            case Polar():
-                yield table("uint16_t", "bounds", np.array(step.bounds))
             case _:
-                pass
+                yield from super().constants(at, step)
 
     def calls(self, at: int, step: Step) -> Iterator[Call]:
         """A step."""
@@ -65,18 +63,10 @@ class Float32(Writer):
         match step:
             case Load():
                 yield Call("load", ("acceleration", out))
-            case Polar():
-                yield Call("polar", ("acceleration", "bounds", step.output.columns, out))
             case Gram():
                 yield Call("gram", (self.place(step.input), step.output.rows, *step.flags, out))
-            case Conv():
-                around = (self.place(step.input), self.place(step.shortcut))
-                if step.depthwise:
-                    yield Call("depthwise", (f"&{step.name}", *around, "w->border, w->sums", out))
-                else:
-                    yield Call("convolve", (f"&{step.name}", *around, "w->patches, w->sums", out))
             case Pool():
                 maximum = int(step.kind == "max")
                 yield Call("pool", (f"&pool_{at}", maximum, self.place(step.input), "w->sums", out))
-            case Concat():
-                yield from self.concatenate(step)
+            case _:
+                yield from super().calls(at, step)

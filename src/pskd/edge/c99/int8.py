@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.edge.c99.graph import Concat, Conv, Gram, Load, Polar, Pool, Step
+from pskd.edge.c99.graph import Conv, Gram, Load, Polar, Pool, Step
 from pskd.edge.c99.quantise import LEAST, Code, Quantised, Rescale
 from pskd.edge.c99.text import number, structure, table
 from pskd.edge.c99.writer import (
@@ -58,10 +58,8 @@ class Int8(Writer):
                     zero=self.student.code(step.input).zero,
                     rescale=_rescale(rescale, self.student.code(step.output).zero),
                 )
-            case Polar():
-                yield table("uint16_t", "bounds", np.array(step.bounds))
             case _:
-                pass
+                yield from super().constants(at, step)
 
     def calls(self, at: int, step: Step) -> Iterator[Call]:
         """A step."""
@@ -69,8 +67,6 @@ class Int8(Writer):
         match step:
             case Load():
                 yield Call("load", ("acceleration", *_coding(self.student.code(step.output)), out))
-            case Polar():
-                yield Call("polar", ("acceleration", "bounds", step.output.columns, out))
             case Gram():
                 coding = _coding(self.student.code(step.output))
                 images = (self.place(step.input), step.output.rows, *step.flags)
@@ -81,16 +77,10 @@ class Int8(Writer):
                 yield Call(
                     "classify", (self.place(step.input), step.input.size, zero, *tables, out)
                 )
-            case Conv():
-                around = (self.place(step.input), self.place(step.shortcut))
-                if step.depthwise:
-                    yield Call("depthwise", (f"&{step.name}", *around, "w->border, w->sums", out))
-                else:
-                    yield Call("convolve", (f"&{step.name}", *around, "w->patches, w->sums", out))
             case Pool():
                 yield Call("pool", (f"&pool_{at}", self.place(step.input), "w->sums", out))
-            case Concat():
-                yield from self.concatenate(step)
+            case _:
+                yield from super().calls(at, step)
 
     def _conv(self, step: Conv) -> Iterator[str]:
         name, rounded = step.name, self.student.convs[step.output.buffer]

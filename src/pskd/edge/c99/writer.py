@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.edge.c99.graph import Concat, Conv, Graph, Pool, Step, Value
+from pskd.edge.c99.graph import Concat, Conv, Graph, Polar, Pool, Step, Value
 from pskd.edge.c99.memory import Arena
+from pskd.edge.c99.text import table
 
 
 class Call(NamedTuple):
@@ -57,10 +58,24 @@ class Writer(ABC):
     @abstractmethod
     def constants(self, at: int, step: Step) -> Iterator[str]:
         """Definitions that a step needs; `at` is its number."""
+        if isinstance(step, Polar):
+            yield table("uint16_t", "bounds", np.array(step.bounds))
 
     @abstractmethod
     def calls(self, at: int, step: Step) -> Iterator[Call]:
-        """A step."""
+        """A step; here those whose calls are the same in all formats."""
+        out = self.place(step.output)
+        match step:
+            case Polar():
+                yield Call("polar", ("acceleration", "bounds", step.output.columns, out))
+            case Conv():
+                kernel, own = ("depthwise", "border") if step.depthwise else ("convolve", "patches")
+                around = (self.place(step.input), self.place(step.shortcut))
+                yield Call(kernel, (f"&{step.name}", *around, f"w->{own}, w->sums", out))
+            case Concat():
+                yield from self._concatenate(step, out)
+            case _:
+                pass
 
     def arena(self, number: str, name: str, buffers: set[int]) -> None:
         """Lay buffers into one array of the workspace."""
@@ -72,12 +87,10 @@ class Writer(ABC):
         """Where a value lies, as C."""
         return self.places[value.buffer] if value else "NULL"
 
-    def concatenate(self, step: Concat) -> Iterator[Call]:
-        """Copies of the parts."""
+    def _concatenate(self, step: Concat, out: str) -> Iterator[Call]:
         behind = 0
         for part in step.inputs:
-            out = f"{self.place(step.output)} + {behind}"
-            yield Call("concatenate", (self.place(part), part.size, out))
+            yield Call("concatenate", (self.place(part), part.size, f"{out} + {behind}"))
             behind += part.size
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pskd.edge.material import Windows
 from pskd.edge.targets.base import Answer
-from pskd.edge.toolchain import require_tools, run_tool
+from pskd.edge.toolchain import require_tools, run_tool, sections
 from pskd.errors import PskdError, UsageError, nearest
 
 _HERE = Path(__file__).parent
@@ -68,6 +68,12 @@ class CortexM:
     instructions: int
     answers: tuple[Answer, ...]
 
+    @property
+    def costs(self) -> dict[str, int]:
+        """Its figures by their names."""
+        names = ("flash_bytes", "ram_bytes", "stack_bytes", "instructions")
+        return {name: getattr(self, name) for name in names}
+
 
 def measure(source: Path, windows: Windows, core: str = "cortex-m4") -> CortexM:
     """Compile a C student for a core and run it there on some windows.
@@ -108,7 +114,7 @@ def measure(source: Path, windows: Windows, core: str = "cortex-m4") -> CortexM:
             folder,
             seconds=60 + 10 * len(windows),
         )  # fmt: skip
-        sizes = run_tool(["arm-none-eabi-size", "student.elf"], folder)
+        size = sections("student.elf", folder, tool="arm-none-eabi-size")
         content = (folder / "answers.bin").read_bytes()
 
     samples, classes = np.frombuffer(content, "<u4", count=2).tolist()
@@ -124,11 +130,10 @@ def measure(source: Path, windows: Windows, core: str = "cortex-m4") -> CortexM:
     answers = np.frombuffer(content, record, offset=8)
     if len(answers) != len(windows):
         raise PskdError(f"{len(answers)} answers to {len(windows)} windows", where=source)
-    text, data, bss = (int(word) for word in sizes.splitlines()[1].split()[:3])
     return CortexM(
         core=core,
-        flash_bytes=text + data,
-        ram_bytes=data + bss,
+        flash_bytes=size.text + size.data,
+        ram_bytes=size.data + size.bss,
         stack_bytes=int(answers["stack"].max()),
         instructions=int(answers["ticks"].max()) * INSTRUCTIONS_A_TICK,
         answers=tuple(Answer(a["logits"].copy(), a["probabilities"].copy()) for a in answers),

@@ -6,7 +6,6 @@ import ctypes
 import os
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +20,7 @@ from pskd.edge.c99.trace import trace
 from pskd.edge.c99.writer import Writer
 from pskd.edge.material import Material
 from pskd.edge.targets.base import Answer, Runner, Target, register
-from pskd.edge.toolchain import run_tool
+from pskd.edge.toolchain import Sections, run_tool, sections
 from pskd.errors import CheckpointError, PskdError, UsageError
 from pskd.files import write_atomic
 
@@ -78,14 +77,8 @@ class C99(Target):
 
     def product_bytes(self, path: Path) -> int | None:
         """Code and constants as this machine's compiler makes them, optimised for size."""
-        if shutil.which("size") is None:
-            return None
-        with TemporaryDirectory(prefix="pskd-") as temporary:
-            source = ("-I", path.parent.resolve(), path.resolve())
-            folder = Path(temporary)
-            run_tool([*compiler(), "-std=c99", "-Os", "-c", *source, "-o", "student.o"], folder)
-            sizes = run_tool(["size", "student.o"], folder).splitlines()[1].split()
-        return int(sizes[0]) + int(sizes[1])
+        found = _sections(path, f'#include "{path.name}"\n')
+        return None if found is None else found.text + found.data
 
     def writer(self, material: Material) -> Writer:
         """What writes it."""
@@ -112,14 +105,20 @@ def workspace_bytes(path: Path) -> int | None:
     Raises:
         PskdError: There is no compiler, or it refuses `student.h`.
     """
+    found = _sections(path, WORKSPACE)
+    return None if found is None else found.data
+
+
+def _sections(path: Path, source: str) -> Sections | None:
+    """Of a text in C that is compiled beside a student's header; None where nothing tells them."""
     if shutil.which("size") is None:
         return None
     with TemporaryDirectory(prefix="pskd-") as temporary:
         folder = Path(temporary)
-        (folder / "here.c").write_text(WORKSPACE)
+        (folder / "here.c").write_text(source, "utf-8")
         include = ("-I", path.parent.resolve())
-        run_tool([*compiler(), "-std=c99", "-c", *include, "here.c", "-o", "here.o"], folder)
-        return int(run_tool(["size", "here.o"], folder).splitlines()[1].split()[1])
+        run_tool([*compiler(), "-std=c99", "-Os", "-c", *include, "here.c", "-o", "here.o"], folder)
+        return sections("here.o", folder)
 
 
 def _pointer(array: NDArray[np.float32]) -> ctypes.c_void_p:
@@ -143,17 +142,16 @@ def compiler() -> list[str]:
 
 
 def _compile(path: Path) -> ctypes.CDLL:
-    with TemporaryDirectory(prefix="pskd-") as folder:
-        sizes, library = Path(folder, "sizes.c"), Path(folder, "student.so")
-        sizes.write_text(SIZES)
-        command = [*compiler(), *FLAGS, f"-I{path.parent}", str(path), str(sizes)]
-        result = subprocess.run(
-            [*command, "-o", str(library)], capture_output=True, text=True, check=False
-        )
-        if result.returncode:
+    sources = ("-I", str(path.parent.resolve()), str(path.resolve()), "sizes.c")
+    command = [*compiler(), *FLAGS, *sources, "-o", "student.so"]
+    with TemporaryDirectory(prefix="pskd-") as temporary:
+        folder = Path(temporary)
+        (folder / "sizes.c").write_text(SIZES)
+        try:
+            run_tool(command, folder)
+        except PskdError as error:
+            said = error.what.splitlines()[0]
             raise CheckpointError(
-                f"the compiler refuses it: {result.stderr.strip().splitlines()[:1]}",
-                where=path,
-                remedy="Export again",
-            )
-        return ctypes.CDLL(str(library))  # stays open when the folder is gone
+                f"the compiler refuses it: {said}", where=path, remedy="Export again"
+            ) from error
+        return ctypes.CDLL(str(folder / "student.so"))  # stays open when the folder is gone

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pskd.edge import litert_converter
+from pskd.edge.conversion import calibration, quiet
 from pskd.edge.material import Deployed, Material
 from pskd.edge.targets.base import Answer, Runner, Target, register
 from pskd.edge.toolchain import run_tool
@@ -89,19 +88,6 @@ def _save_program(material: Material, path: Path) -> None:
         torch.export.save(program.run_decompositions({}), path)
 
 
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Native code says "Created TensorFlow Lite XNNPACK delegate" there; errors it raises."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @register
 class LiteRT(Target):
     """Float32."""
@@ -114,18 +100,13 @@ class LiteRT(Target):
     def export(self, material: Material, folder: Path) -> None:
         """Export the program here, convert it where litert-torch is."""
         python = converter_python()
-        if self.int8 and not len(material.calibration):
-            raise UsageError(
-                "no window to calibrate int8 with",
-                where=self.name,
-                remedy="Give the data that the student was trained on: --data-root",
-            )
+        windows = calibration(self.name, material) if self.int8 else None
         with TemporaryDirectory(prefix="pskd-litert-") as temporary:
             work = Path(temporary)
             _save_program(material, work / "program.pt2")
             command = [python, "-I", litert_converter.__file__, "program.pt2", "out.tflite"]
-            if self.int8:
-                np.save(work / "windows.npy", material.calibration)
+            if windows is not None:
+                np.save(work / "windows.npy", windows)
                 command.append("windows.npy")
             try:
                 run_tool([str(part) for part in command], work, seconds=SECONDS)
@@ -148,7 +129,7 @@ class LiteRT(Target):
             content = path.read_bytes()
             if content[4:8] != b"TFL3":
                 raise ValueError("not a LiteRT file")
-            with _without_stderr():
+            with quiet():
                 interpreter = Interpreter(model_content=content, num_threads=1)
                 interpreter.allocate_tensors()
             signature = interpreter.get_signature_runner()
