@@ -19,8 +19,8 @@ SOURCE = ROOT / "src" / "pskd"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 FLOORS = (
-    "cli", "edge", "train", "models", "distill", "datasets", "data", "signal", "evaluate",
-    "recipe", "files", "errors",
+    "cli", "stream", "edge", "train", "models", "distill", "datasets", "data", "signal",
+    "evaluate", "recipe", "files", "errors",
 )  # fmt: skip
 """From the top: a module imports from its own floor and from those below it."""
 

@@ -26,7 +26,7 @@ from pskd.cli.console import (
     resumable,
     training_bars,
 )
-from pskd.errors import PskdError, UsageError
+from pskd.errors import PskdError
 from pskd.recipe import Recipe, load_recipe, shipped
 from pskd.train.plugins import load_plugins
 
@@ -146,16 +146,9 @@ def predict(
     Example: pskd predict runs/demo walk.csv --unit m/s2 --json
     """
     from pskd.edge.predict import predict_windows, read_csv
-    from pskd.models.student_folder import load_student
+    from pskd.models.student_folder import find_student, load_student
 
-    folder = run / "student" if (run / "recipe.yaml").exists() else run
-    if not folder.is_dir():
-        raise UsageError(
-            "no trained student here",
-            where=run,
-            remedy="Name a finished run: `pskd train` again finishes one that was stopped",
-        )
-    student, config = load_student(folder)
+    student, config = load_student(find_student(run))
     recording = read_csv(file, rate=rate, unit=unit)
     windows = predict_windows(student, config, recording, hop_seconds=hop)
     for note in recording.notes:

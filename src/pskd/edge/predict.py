@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from pskd.errors import DataError, UsageError
 from pskd.models.base import Model
 from pskd.models.student_folder import StudentConfig
 from pskd.signal.resample import cutoff, needs_filter, resample
+from pskd.signal.windows import Window, Windows
 
 __all__ = [
     "AccelerometerFile",
@@ -28,16 +28,6 @@ __all__ = [
 
 BATCH = 32
 """Windows at a time; each may take tensors of `student_folder.MAX_TENSOR_BYTES`."""
-
-
-class Window(NamedTuple):
-    """A part of a recording, as the student takes it."""
-
-    start_s: float
-    """Time of its first sample, in the time of the file."""
-    end_s: float
-    samples: NDArray[np.float32]
-    """Acceleration [S, 3] in g."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ def cut_windows(
         )
     start, end = float(file.times[0]), float(file.times[-1])
     at = np.linspace(start, end, config.samples)
-    samples = resample(file.acceleration, file.times, file.rate, at)
+    samples = resample(file.acceleration, file.times, at)
     notes.append(
         f"The recording of {seconds:.2f} s was stretched to one window of "
         f"{config.window_seconds:g} s, as clips were in training."
@@ -148,17 +138,9 @@ def _seconds(file: AccelerometerFile, part: slice) -> float:
 def _slide(
     file: AccelerometerFile, part: slice, config: StudentConfig, hop: float
 ) -> Iterator[Window]:
-    rate = config.samples / config.window_seconds
-    count = math.floor(_seconds(file, part) * rate + 1e-6)
-    if count < config.samples:
-        return
-    at = file.times[part][0] + np.arange(count) / rate
-    samples = resample(file.acceleration[part], file.times[part], file.rate, at)
-    for index in range(math.floor((count - config.samples) / (hop * rate) + 1e-6) + 1):
-        first = round(index * hop * rate)
-        start = float(at[first])
-        window = samples[first : first + config.samples]
-        yield Window(start, start + config.window_seconds, window)
+    windows = Windows(config.samples, config.window_seconds, hop)
+    yield from windows.push(file.acceleration[part], file.times[part])
+    yield from windows.finish()
 
 
 def _rate_notes(rate: float, config: StudentConfig) -> list[str]:

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pskd.data.archive import file_digest
-from pskd.errors import CheckpointError, PskdError, printable
+from pskd.errors import CheckpointError, PskdError, UsageError, printable
 from pskd.files import read_plain
 from pskd.models import MODELS, build, count_macs, example_inputs
 from pskd.models.base import Model
@@ -35,7 +35,15 @@ from pskd.models.student_config import (
     read_config,
 )
 
-__all__ = ["CARD", "CONFIG", "WEIGHTS", "StudentConfig", "load_student", "save_student"]
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "WEIGHTS",
+    "StudentConfig",
+    "find_student",
+    "load_student",
+    "save_student",
+]
 
 MAX_WEIGHTS_BYTES = 64 << 20
 """Of `model.safetensors`; a ResNet-18 has 45 MB."""
@@ -85,6 +93,22 @@ def save_student(folder: Path, model: Model, config: StudentConfig) -> None:
             where=folder,
             remedy="Free space on the disk or choose another folder",
         ) from error
+
+
+def find_student(folder: Path) -> Path:
+    """The student folder of a run folder, or a folder that is one itself.
+
+    Raises:
+        UsageError: There is none.
+    """
+    student = folder if (folder / CONFIG).is_file() else folder / "student"
+    if not student.is_dir():
+        raise UsageError(
+            "no trained student here",
+            where=folder,
+            remedy="Name a finished run: `pskd train` again finishes one that was stopped",
+        )
+    return student
 
 
 def load_student(folder: Path) -> tuple[Model, StudentConfig]:

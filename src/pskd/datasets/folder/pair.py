@@ -79,7 +79,7 @@ def make_recording(
         label=label,
         subject=row.subject,
         trial=row.trial,
-        acceleration=resample(sensor.acceleration[near], sensor.times[near], sensor.rate, at),
+        acceleration=resample(sensor.acceleration[near], sensor.times[near], at),
         rate=rate,
         skeleton=joints,
         session=row.session,

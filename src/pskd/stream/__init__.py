@@ -1,0 +1,1 @@
+"""A student on a stream of samples: recognition while it happens."""

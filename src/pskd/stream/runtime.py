@@ -1,0 +1,82 @@
+"""A student opened to run on a stream: in the fastest runtime that is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pskd.edge.export import EXPORT, read_export
+from pskd.edge.settings import StreamSettings, read_settings
+from pskd.edge.targets import TARGETS, Runner
+from pskd.errors import CheckpointError, UsageError, nearest
+from pskd.models.student_config import CONFIG, StudentConfig, read_config
+from pskd.models.student_folder import find_student
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student at work.
+
+    Attributes:
+        runner: Takes windows [1, 3, S] in g.
+        config: What it expects and predicts.
+        settings: How its windows become decisions.
+        runtime: Name of the target that runs it.
+    """
+
+    runner: Runner
+    config: StudentConfig
+    settings: StreamSettings
+    runtime: str
+
+
+def open_student(folder: Path, runtime: str = "auto") -> Student:
+    """Open the student of a run folder, or a student folder.
+
+    Args:
+        folder: Of the run or the student; exports are looked for in its folder `export`.
+        runtime: A target. `auto`: the ONNX export where it can be run, else PyTorch.
+
+    Raises:
+        UsageError: There is no student; an unknown target, or one that was not exported or whose
+            runtime is not installed.
+        CheckpointError: The student or the export is torn, foreign, newer, or of another student.
+    """
+    student = find_student(folder)
+    if runtime not in (*TARGETS, "auto"):
+        raise UsageError(f"unknown runtime {runtime!r}", remedy=nearest(runtime, TARGETS))
+    config, settings = read_config(student / CONFIG), read_settings(student)
+    if runtime == "auto":
+        runtime = "onnx" if _is_there("onnx", folder) else "torch"
+    path = student if runtime == "torch" else _exported(runtime, folder, config)
+    return Student(TARGETS[runtime].load(path), config, settings, runtime)
+
+
+def _is_there(name: str, folder: Path) -> bool:
+    if (
+        not (folder / "export" / EXPORT).is_file()
+        or not (folder / "export" / TARGETS[name].file).is_file()
+    ):
+        return False
+    try:
+        TARGETS[name].require()
+    except UsageError:
+        return False
+    return True
+
+
+def _exported(name: str, folder: Path, config: StudentConfig) -> Path:
+    """The file of an export, whose checksum was compared."""
+    TARGETS[name].require()
+    export = read_export(folder / "export")
+    if name not in export.files:
+        raise UsageError(
+            f"no export for {name} here", where=folder, remedy=f"pskd export {folder} --to {name}"
+        )
+    if export.student_sha256 != config.sha256:
+        raise CheckpointError(
+            "holds the exports of another student",
+            where=folder / "export",
+            remedy=f"Delete it, then pskd export {folder}",
+        )
+    return folder / "export" / export.files[name].file
