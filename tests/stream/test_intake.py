@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,6 +84,13 @@ def test_numbers_that_are_none_are_dropped() -> None:
     assert taken.counts.not_finite == 3
 
 
+@pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan])
+def test_the_first_time_may_be_no_number(time: float) -> None:
+    taken = intake()
+    assert parts([*push(taken, [time]), *push(taken, [time, *even(5)])]) == [even(5)]
+    assert taken.counts.not_finite == 2
+
+
 def test_a_clock_that_was_set_back_begins_a_new_part() -> None:
     taken = intake()
     found = parts(push(taken, even(100, 1000.0) + even(100)))
@@ -107,7 +116,7 @@ def test_late_samples_now_and_then_are_no_clock_that_was_set_back() -> None:
 arrivals = st.lists(
     st.one_of(
         st.floats(0.001, 0.05),  # goes on, with jitter
-        st.sampled_from([0.0, -0.01, -0.3, -5.0, 0.3, 0.9, 2.0, 1e6, float("nan")]),
+        st.sampled_from([0.0, -0.01, -0.3, -5.0, 0.3, 0.9, 2.0, 1e6, math.nan, math.inf]),
     ),
     max_size=120,
 )
@@ -119,7 +128,7 @@ def test_pieces_do_not_matter(steps: list[float], lateness: float, data: st.Data
     times, now = [], 0.0
     for step in steps:
         times.append(now + step)
-        now = times[-1] if step > 0 else now
+        now = times[-1] if 0 < step < math.inf else now
     whole, cut = intake(lateness), intake(lateness)
     expected = [*push(whole, times), *whole.finish()]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(times)), max_size=8)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pskd.data.clips import Clips
+from pskd.edge.settings import StreamSettings, read_settings
 from pskd.errors import UsageError
 from pskd.models.base import Model
 from pskd.models.layers import Head
@@ -82,6 +83,7 @@ class Material:
         calibration: Windows of training subjects only; none, where the data are not at hand.
         test: All windows of the test side, in the order of the run's predictions.
         labels: [N] of `test`.
+        settings: How it decides on a stream.
     """
 
     student: Model
@@ -89,6 +91,7 @@ class Material:
     calibration: Windows
     test: Windows
     labels: NDArray[np.int64]
+    settings: StreamSettings = field(default_factory=StreamSettings)
 
 
 def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material:
@@ -122,6 +125,7 @@ def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material
         _windows(data.train.select(some.tolist())),
         _windows(data.test),
         data.test.labels.numpy(),
+        read_settings(run / "student"),
     )
 
 

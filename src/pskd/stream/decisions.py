@@ -31,8 +31,9 @@ class Decision(NamedTuple):
 
 def movement(window: NDArray[np.float32]) -> float:
     """Root mean square distance of the samples [S, 3] from their mean, in their unit."""
-    away = window - window.mean(axis=0, dtype=np.float64)
-    return math.sqrt(float(np.vdot(away, away)) / len(window))
+    x = window.astype(np.float64)
+    mean = np.add.reduce(x) / len(x)
+    return math.sqrt(max(0.0, float(np.vdot(x, x)) / len(x) - float(mean @ mean)))
 
 
 def score(rejection: str, answer: Answer) -> float:

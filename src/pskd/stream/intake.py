@@ -177,13 +177,14 @@ class Intake:
         """Whether no rule applies, as nearly always: samples in order, no gap, all finite."""
         if self._lateness:
             return False
-        steps = times[1:] - times[:-1]
-        first = float(times[0]) - self._used
-        return bool(
-            (first == math.inf or MIN_STEP <= first <= GAP_SECONDS)
-            and (not len(steps) or (steps.min() >= MIN_STEP and steps.max() <= GAP_SECONDS))
-            and math.isfinite(acceleration.sum())
-        )
+        begins = self._used == -math.inf and math.isfinite(times[0])
+        with np.errstate(invalid="ignore"):  # infinities give NaN, which is not clean
+            steps = times[1:] - times[:-1]
+            return bool(
+                (begins or MIN_STEP <= times[0] - self._used <= GAP_SECONDS)
+                and (not len(steps) or (steps.min() >= MIN_STEP and steps.max() <= GAP_SECONDS))
+                and math.isfinite(acceleration.sum())
+            )
 
 
 def _stacked(samples: list[tuple[float, Values]]) -> tuple[Values, Times]:
