@@ -1,0 +1,1 @@
+"""`pskd serve`: live recognition for many watches, phones and browsers at once."""
