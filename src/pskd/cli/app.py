@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pskd import __version__
-from pskd.cli import certify, data, export, finetune, frontier, grids, hub
+from pskd.cli import certify, data, export, finetune, frontier, grids, hub, live, serve, stream_eval
 from pskd.cli.console import (
     DataRoot,
     JsonFlag,
@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for commands in (grids, export, certify, finetune, frontier, hub):
+for commands in (grids, export, certify, finetune, frontier, hub, live, serve, stream_eval):
     app.add_typer(commands.app)
 Overrides = Annotated[
     list[str] | None,

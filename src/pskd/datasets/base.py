@@ -83,6 +83,10 @@ class Dataset(ABC):
     def load(self, trial: str) -> Recording | SetAside:
         """Read one trial; what cannot be used comes back as SetAside with the reason."""
 
+    def worn(self, label: int) -> str:
+        """Where the sensor was worn in recordings of a class."""
+        return self.placement
+
     def read(self) -> Iterator[Recording | SetAside]:
         """Read every trial, in order."""
         return map(self.load, self.trials())

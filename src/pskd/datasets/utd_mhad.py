@@ -112,6 +112,10 @@ class UtdMhad(Dataset):
             return SetAside(trial, str(error))
         return recording
 
+    def worn(self, label: int) -> str:
+        """Where the sensor was worn in recordings of a class."""
+        return "right wrist" if label < 21 else "right thigh"
+
     @cached_property
     def _archives(self) -> tuple[Archive, Archive]:
         inertial, skeleton = self._sources

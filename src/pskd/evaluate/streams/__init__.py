@@ -1,0 +1,1 @@
+"""What a student reports on long recordings: facts in JSON, and a page made of them alone."""

@@ -1,0 +1,43 @@
+"""What is chosen for a student, and on whom."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pskd.edge.settings import read_settings
+from pskd.errors import DataError, UsageError
+from pskd.models.student_config import read_config
+from pskd.stream import calibrate as module
+from pskd.stream.calibrate import calibrate
+
+
+def test_settings_are_kept_with_the_student(run: Path, cache: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    found = calibrate(copy, data_root=None, cache=cache)
+    assert read_settings(copy / "student") == found.settings
+    assert found.settings.student_sha256 == read_config(copy / "student" / "config.json").sha256
+    assert "training side" in found.settings.note
+    assert found.f1 in [trial.f1 for trial in found.trials]
+    assert found.f1 >= found.trials[0].f1
+    for curve in found.curves.values():
+        assert (curve.kept[0], curve.let_through[0]) == (1, 1)
+        assert curve.kept == sorted(curve.kept, reverse=True)
+
+
+def test_no_share(run: Path, cache: Path) -> None:
+    with pytest.raises(UsageError, match=r"1\.5 is no share"):
+        calibrate(run, data_root=None, cache=cache, reject=1.5)
+
+
+def test_nobody_to_calibrate_with(run: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        module, "long_recordings_of", lambda _, side, **__: asked.append(side) or []
+    )
+    with pytest.raises(DataError, match="no recordings to calibrate with"):
+        calibrate(run, data_root=None, cache=cache)
+    assert asked == ["validation", "train"]  # and never the test side
