@@ -93,6 +93,12 @@ def test_an_action_is_reported_once_when_it_begins() -> None:
     assert reported == ["wave", None, "clap", None, "wave"]
 
 
+def test_windows_in_a_row_must_agree_where_that_is_asked_for() -> None:
+    settings = StreamSettings(smoothing="none", agree=2)
+    reported = [d.action for d in decide(settings, WAVE, CLAP, WAVE, WAVE, WAVE, CLAP, CLAP)]
+    assert reported == [None, None, None, "wave", None, None, "clap"]
+
+
 def test_after_a_report_none_comes_for_the_refractory_time() -> None:
     settings = StreamSettings(smoothing="none", refractory_seconds=1.0)
     reported = [d.action for d in decide(settings, WAVE, CLAP, CLAP, CLAP, WAVE)]

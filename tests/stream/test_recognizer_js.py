@@ -112,6 +112,7 @@ def stream(seed: int) -> Stream:
         rejection=rng.choice(["none", "probability", "energy"]),
         threshold=rng.choice([0.4, 0.9, 2.0]),
         idle_g=rng.choice([0.0, 0.3]),
+        agree=rng.choice([1, 1, 2]),
         refractory_seconds=rng.choice([0.0, 0.7]),
     )
     ends = sorted(rng.integers(0, len(times), rng.integers(0, 200)).tolist())

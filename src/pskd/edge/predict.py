@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pskd.data.accelerometer_file import AccelerometerFile, read_csv
 from pskd.errors import DataError, UsageError

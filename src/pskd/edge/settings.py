@@ -30,6 +30,7 @@ class StreamSettings(BaseModel):
             negative free energy, logsumexp of the logits (Liu et al., NeurIPS 2020).
         threshold: A window with a lower score is unknown.
         idle_g: A window that moves less is idle, g; 0: never. See `decisions.movement`.
+        agree: Windows in a row that must name an action before it is reported.
         refractory_seconds: After an action was reported, none begins for so long.
         note: What it was calibrated on.
     """
@@ -44,6 +45,7 @@ class StreamSettings(BaseModel):
     rejection: Literal["none", "probability", "energy"] = "none"
     threshold: float = 0.0
     idle_g: Annotated[float, Field(ge=0)] = 0.0
+    agree: Annotated[int, Field(ge=1, le=100)] = 1
     refractory_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
     note: Annotated[Text, Field(max_length=2000)] = ""
 

@@ -28,6 +28,8 @@ SMOOTHING: tuple[dict[str, Any], ...] = (
     *({"smoothing": "exponential", "smoothing_seconds": s} for s in (0.5, 1.0, 2.0)),
     *({"smoothing": "hmm", "smoothing_seconds": s} for s in (2.0, 4.0)),
 )
+AGREE = (1, 2, 3)
+"""Windows in a row."""
 REFRACTORY = (0.0, 1.0, 2.0)
 """Seconds."""
 LEAST_GAIN = 0.01
@@ -124,9 +126,9 @@ def choose(
     """Choose settings on long recordings, by the mean over them of the F1 of events.
 
     One after the other, what was chosen before kept: movement below which a window is idle, with
-    smoothing; then the score of rejection, at the threshold that rejects the share `reject` of the
-    action windows that are not idle; then the refractory time. What gains less than `LEAST_GAIN` is
-    left as it was.
+    smoothing and how many windows must agree; then the score of rejection, at the threshold that
+    rejects the share `reject` of the action windows that are not idle; then the refractory time.
+    What gains less than `LEAST_GAIN` is left as it was.
 
     Raises:
         DataError: A recording is too short for a window, or no window holds an action.
@@ -149,9 +151,10 @@ def choose(
 
     moves = action_scores["movement"]
     attempt(
-        {"idle_g": float(np.quantile(moves, share)) if share else 0.0, **smoothing}
+        {"idle_g": float(np.quantile(moves, share)) if share else 0.0, "agree": agree, **smoothing}
         for share in IDLE_SHARES
         for smoothing in SMOOTHING
+        for agree in AGREE
     )
     left = moves >= best.settings.idle_g
     attempt(

@@ -67,7 +67,7 @@ class Decider:
     def reset(self) -> None:
         """Forget the windows before: a new part begins."""
         self._probabilities: Probabilities | None = None
-        self._going_on: str | None = None
+        self._named, self._windows, self._reported = "", 0, False
         self._reported_s = -math.inf
 
     def decide(self, window: NDArray[np.float32], answer: Answer, end_s: float) -> Decision:
@@ -98,11 +98,13 @@ class Decider:
         return joint / total if total > 0 else new
 
     def _report(self, name: str, end_s: float) -> str | None:
-        if name in (IDLE, UNKNOWN):
-            self._going_on = None
-        elif name != self._going_on:
-            self._going_on = None
-            if end_s - self._reported_s >= self._settings.refractory_seconds:
-                self._going_on, self._reported_s = name, end_s
-                return name
-        return None
+        if name != self._named:
+            self._named, self._windows, self._reported = name, 0, False
+        self._windows += 1
+        early = end_s - self._reported_s < self._settings.refractory_seconds
+        if name in (IDLE, UNKNOWN) or self._reported or early:
+            return None
+        if self._windows < self._settings.agree:
+            return None
+        self._reported, self._reported_s = True, end_s
+        return name

@@ -82,7 +82,8 @@ def sway(count: int, rate: float, size: float, seconds: float, draw: np.random.G
     """
     keep = np.exp(-1 / (seconds * rate))
     steps = size * np.sqrt(1 - keep**2) * draw.standard_normal((count, 3))
-    walk, now = np.empty_like(steps), np.zeros(3)
+    walk: Signal = np.empty_like(steps)
+    now = np.zeros(3)
     for index, step in enumerate(steps):
         now = keep * now + step
         walk[index] = now

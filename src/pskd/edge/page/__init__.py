@@ -41,7 +41,7 @@ _SHOWN = (
 )  # fmt: skip
 _DECIDES = (
     "hop_seconds", "smoothing", "smoothing_seconds", "rejection", "threshold", "idle_g",
-    "refractory_seconds",
+    "agree", "refractory_seconds",
 )  # fmt: skip
 
 _STUDENT = re.compile(rb'<script type="application/wasm" id="student"[^>]*>([^<]*)</script>')

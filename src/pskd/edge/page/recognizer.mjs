@@ -70,8 +70,10 @@ class Decider {
   }
 
   reset() {
-    this.probabilities = this.goingOn = null;
-    this.reported = -Infinity;
+    this.probabilities = this.named = null;
+    this.windows = 0;
+    this.reported = false;
+    this.reportedAt = -Infinity;
   }
 
   decide(window, { logits, probabilities }, end) {
@@ -85,7 +87,7 @@ class Decider {
     const smoothed = (this.probabilities = this.smooth(fresh));
     const most = Math.max(...smoothed);
     const name = idle ? IDLE : unknown ? UNKNOWN : classes[smoothed.indexOf(most)];
-    const action = this.report(name, idle || unknown, end);
+    const action = this.report(name, [IDLE, UNKNOWN].includes(name), end);
     return { name, probability: most, probabilities: smoothed, action };
   }
 
@@ -101,11 +103,16 @@ class Decider {
   }
 
   report(name, none, end) {
-    if (!none && name === this.goingOn) return null;
-    this.goingOn = null;
-    if (none || end - this.reported < this.settings.refractory_seconds) return null;
-    this.goingOn = name;
-    this.reported = end;
+    if (name !== this.named) {
+      this.named = name;
+      this.windows = 0;
+      this.reported = false;
+    }
+    this.windows++;
+    const early = end - this.reportedAt < this.settings.refractory_seconds;
+    if (none || this.reported || early || this.windows < this.settings.agree) return null;
+    this.reported = true;
+    this.reportedAt = end;
     return name;
   }
 }
