@@ -25,7 +25,9 @@ from pskd.edge import hub
 from pskd.edge.export import describe
 from pskd.edge.material import Material
 from pskd.edge.parity import Parity
+from pskd.edge.settings import STREAM, StreamSettings, read_settings, write_settings
 from pskd.errors import CheckpointError, DataError, PskdError, UsageError
+from pskd.models.student_config import read_config
 from pskd.models.student_folder import load_student, save_student
 
 pytest.importorskip("huggingface_hub")
@@ -313,6 +315,32 @@ def test_exports_of_an_earlier_push_go(server: Server, with_exports: Path) -> No
     hub.push(with_exports, REPO)
     assert set(server.repos[REPO][-1]) == {*hub.LIMITS, "exports.md"}
     assert len(server.repos[REPO]) == 3  # each push one commit
+
+
+def test_the_settings_of_a_stream_travel_with_a_student(
+    server: Server, student: Path, tmp_path: Path
+) -> None:
+    sha256 = read_config(student / hub.CONFIG).sha256
+    settings = StreamSettings(student_sha256=sha256, idle_g=0.1, agree=2)
+    write_settings(student, settings)
+    hub.push(student, REPO)
+    hub.pull(REPO, out=tmp_path / "calibrated")
+    assert read_settings(tmp_path / "calibrated") == settings
+    (student / STREAM).unlink()
+    hub.push(student, REPO)
+    hub.pull(REPO, out=tmp_path / "not")
+    assert not (tmp_path / "not" / STREAM).exists()
+
+
+def test_settings_of_another_student_are_not_pulled(
+    server: Server, student: Path, tmp_path: Path
+) -> None:
+    foreign = StreamSettings(student_sha256="0" * 64).model_dump_json().encode()
+    hub.push(student, REPO)
+    server.put(contents(student) | {STREAM: foreign})
+    with pytest.raises(CheckpointError, match="calibrated for another student"):
+        hub.pull(REPO, out=tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
 
 
 def test_exports_that_are_not_there_or_of_another_student(

@@ -18,6 +18,7 @@ from typing import Any
 
 from pskd import __version__
 from pskd.edge.export import EXPORT, MAX_BYTES, Export, read_export, read_listing
+from pskd.edge.settings import MAX_STREAM_BYTES, STREAM, read_settings
 from pskd.errors import CheckpointError, DataError, PskdError, UsageError, printable
 from pskd.files import read_plain
 from pskd.models.student_card import model_card
@@ -31,6 +32,8 @@ SOURCE = "source.json"
 """Beside a pulled student: where it came from."""
 
 LIMITS = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CARD: MAX_CONFIG_BYTES}
+OPTIONAL = {STREAM: MAX_STREAM_BYTES}
+"""Of a student that was calibrated."""
 MAX_EXPORT_FILES = 200
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token that may do this"
@@ -71,7 +74,8 @@ class Pulled:
 def push(folder: Path, repo: str, *, private: bool = False, exports: bool = False) -> Pushed:
     """Upload a student in one commit, after it was loaded and checked; its card is made anew.
 
-    Exports in the repository that are not uploaded with it go: they may be of another student.
+    Exports and stream settings in the repository that are not uploaded with it go: they may be of
+    another student.
 
     Args:
         folder: Of a run, of a student or of its exports.
@@ -93,6 +97,8 @@ def push(folder: Path, repo: str, *, private: bool = False, exports: bool = Fals
         CONFIG: (config.model_dump_json(indent=2) + "\n").encode(),
         CARD: model_card(config, repo).encode(),
     }
+    if (student / STREAM).exists():
+        files[STREAM] = read_settings(student).model_dump_json(indent=2).encode() + b"\n"
     if exports:
         files |= _export_files(listed, config)
     operations = [
@@ -113,7 +119,7 @@ def push(folder: Path, repo: str, *, private: bool = False, exports: bool = Fals
         operations += [
             hub.CommitOperationDelete(path_in_repo=name, is_folder=False)
             for name in sorted(there - files.keys())
-            if name.startswith(f"{EXPORTS}/")
+            if name == STREAM or name.startswith(f"{EXPORTS}/")
         ]
         commit = api.create_commit(
             repo, operations, commit_message=f"Student {config.model} by pskd {__version__}"
@@ -148,7 +154,9 @@ def pull(
         repository = _Repository(hub, repo, revision, downloads)
         try:
             repository.fetch(LIMITS, new)
+            repository.fetch(OPTIONAL, new, optional=True)
             _, config = load_student(new)
+            read_settings(new)
             if exports:
                 _fetch_exports(repository, new, config)
         except CheckpointError as error:  # names the place, and not a folder soon gone
@@ -192,7 +200,7 @@ class _Repository:
             )
         self.commit = str(info.sha)
 
-    def fetch(self, limits: Mapping[str, int], folder: Path) -> None:
+    def fetch(self, limits: Mapping[str, int], folder: Path, *, optional: bool = False) -> None:
         """Download files into a folder, none larger than its limit."""
         names = list(limits)
         found = {
@@ -200,6 +208,8 @@ class _Repository:
             for entry in self.api.get_paths_info(self.repo, names, revision=self.commit)
             if isinstance(entry, self.hub.hf_api.RepoFile)
         }
+        if optional:
+            limits = {name: most for name, most in limits.items() if name in found}
         for name, most in limits.items():
             if name not in found:
                 raise CheckpointError(

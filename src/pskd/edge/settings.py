@@ -13,7 +13,7 @@ from pskd.models.student_config import CONFIG, Seconds, Text, read_config
 
 FORMAT = 1
 STREAM = "stream.json"
-MAX_BYTES = 100_000
+MAX_STREAM_BYTES = 100_000
 
 
 class StreamSettings(BaseModel):
@@ -64,7 +64,7 @@ def read_settings(student: Path) -> StreamSettings:
         StreamSettings,
         name="stream settings",
         version=FORMAT,
-        most=MAX_BYTES,
+        most=MAX_STREAM_BYTES,
         find="Name a student folder",
         mend="Delete it, or calibrate again",
     )
