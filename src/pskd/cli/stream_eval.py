@@ -1,4 +1,4 @@
-"""`pskd stream-eval` and `pskd calibrate`: a student on long recordings."""
+"""`pskd stream-windows`, `calibrate` and `stream-eval`: a student for, and on, long recordings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,48 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Seed = Annotated[int, typer.Option(min=0, help="Of recordings that are made of short ones.")]
+Of = Annotated[
+    Path | None,
+    typer.Option("--of", help="Run whose recordings long ones are made of. Default: RUN."),
+]
+
+
+@app.command("stream-windows")
+def stream_windows(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset folder, a new one.")],
+    data_root: DataRoot = None,
+    copies: Annotated[
+        int, typer.Option(min=1, help="Long recordings made of each training subject.")
+    ] = 2,
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write windows of long recordings, idle among them, to train a student for streams with.
+
+    Then: pskd train stream-windows --data-root OUT
+
+    Example: pskd stream-windows runs/demo windows
+    """
+    from pskd.stream.decisions import IDLE
+    from pskd.stream.windows_folder import write_windows
+
+    counts = write_windows(
+        run, out_folder, data_root=data_root, cache=cache(), copies=copies, seed=seed
+    )
+    if as_json:
+        print_json(counts)
+        return
+    for side, found in counts.items():
+        say(f"{side}: {found.total()} windows, {found[IDLE]} of them idle")
+    say(f"Written: {out_folder}. Next: pskd train stream-windows --data-root {out_folder}")
 
 
 @app.command()
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data_root: DataRoot = None,
+    of: Of = None,
     reject: Annotated[
         float,
         typer.Option(help="Share of action windows that a rejection threshold may cost."),
@@ -41,7 +77,9 @@ def calibrate(
     """
     from pskd.stream.calibrate import calibrate as calibrate_run
 
-    found = calibrate_run(run, data_root=data_root, cache=cache(), reject=reject, seed=seed)
+    found = calibrate_run(
+        run, of=of or run, data_root=data_root, cache=cache(), reject=reject, seed=seed
+    )
     if as_json:
         print_json(
             {
@@ -70,6 +108,7 @@ def stream_eval(
         typer.Option(help="Unit of the recording; auto reads it off gravity."),
     ] = "auto",
     rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    of: Of = None,
     data_root: DataRoot = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder. Default: RUN/stream-eval.")
@@ -100,10 +139,13 @@ def stream_eval(
             err.print(note, markup=False, highlight=False, soft_wrap=True)
         recordings, source = [one], f"{recording.name}, with the labels of {labels.name}."
     else:
-        recordings = long_recordings_of(run, "test", data_root=data_root, cache=cache(), seed=seed)
+        made_of = of or run
+        recordings = long_recordings_of(
+            made_of, "test", data_root=data_root, cache=cache(), seed=seed
+        )
         source = (
-            "Recordings of the run's test side, one after the other with made-up pauses between: "
-            f"{len(recordings)} long ones."
+            f"Recordings of the test side of {made_of.resolve().name}, one after the other with "
+            f"made-up pauses between: {len(recordings)} long ones."
         )
     found = evaluate(
         student,

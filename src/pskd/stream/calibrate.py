@@ -71,7 +71,13 @@ class Calibration(NamedTuple):
 
 
 def calibrate(
-    run: Path, *, data_root: Path | None, cache: Path, reject: float = 0.05, seed: int = 0
+    run: Path,
+    *,
+    of: Path | None = None,
+    data_root: Path | None,
+    cache: Path,
+    reject: float = 0.05,
+    seed: int = 0,
 ) -> Calibration:
     """Choose the settings of a run's student and write them into its folder.
 
@@ -80,6 +86,7 @@ def calibrate(
 
     Args:
         run: Folder of a finished run.
+        of: Folder of the run whose recordings are used, where it is another.
         data_root: Folder of the dataset's files.
         cache: Folder of parsed datasets.
         reject: Share of the action windows that a threshold of rejection may cost.
@@ -95,7 +102,7 @@ def calibrate(
     student = open_student(run)
 
     def side(name: str) -> list[LongRecording]:
-        return long_recordings_of(run, name, data_root=data_root, cache=cache, seed=seed)
+        return long_recordings_of(of or run, name, data_root=data_root, cache=cache, seed=seed)
 
     held_out = side("validation")
     recordings = held_out or side("train")

@@ -30,12 +30,14 @@ class LongRecording:
         times: Time of each sample [T], s, strictly increasing.
         acceleration: Specific force [T, 3], float32, in g.
         truth: Actions in order of time, of which no two overlap; all else is idle.
+        subject: Who moved, where that is known.
     """
 
     name: str
     times: NDArray[np.float64]
     acceleration: NDArray[np.float32]
     truth: tuple[Interval, ...]
+    subject: str = ""
 
     @property
     def span(self) -> tuple[float, float]:

@@ -121,7 +121,7 @@ def make_long_recordings(
     several = len({place for _, place in groups}) > 1
     return [
         _Maker(list(group.values()), draw_seed(seed, subject, place)).make(
-            f"subject {subject}, {place}" if several else f"subject {subject}", classes
+            f"subject {subject}, {place}" if several else f"subject {subject}", subject, classes
         )
         for (subject, place), group in groups.items()
     ]
@@ -148,7 +148,7 @@ class _Maker:
         self.usual = unit(np.median([end.pose for end in self.ends], axis=0))
         self.noise = quietest_noise(self.clips, self.rate)
 
-    def make(self, name: str, classes: Sequence[str]) -> LongRecording:
+    def make(self, name: str, subject: str, classes: Sequence[str]) -> LongRecording:
         """Lay pauses and actions one after the other."""
         order = self._order()
         first, last = self.starts[order[0]], self.ends[order[-1]]
@@ -165,7 +165,8 @@ class _Maker:
             parts += [clip, pause]
             samples = stop + len(pause)
         acceleration = np.concatenate(parts).astype(np.float32)
-        return LongRecording(name, np.arange(samples) / self.rate, acceleration, tuple(truth))
+        times = np.arange(samples) / self.rate
+        return LongRecording(name, times, acceleration, tuple(truth), subject)
 
     def _order(self) -> list[int]:
         """Random, each in the posture that the one before ended in, where one is left."""
