@@ -15,7 +15,7 @@ from pskd.recipe import Recipe
 
 COMMANDS = ["demo", "train", "compare", "evaluate", "report", "predict", "recipes", "grids"]
 COMMANDS += ["export", "certify", "bench", "finetune", "frontier", "push", "pull"]
-COMMANDS += ["live", "serve", "calibrate", "stream-eval"]
+COMMANDS += ["live", "serve", "calibrate", "stream-eval", "stream-windows"]
 COMMANDS += [f"data {c}" for c in ["list", "info", "fetch", "verify", "simulate", "check", "audit"]]
 
 
