@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pskd.edge.settings import read_settings
+from pskd.edge.settings import STREAM, StreamSettings, read_settings
 from pskd.errors import DataError, UsageError
 from pskd.models.student_config import read_config
 from pskd.stream import calibrate as module
@@ -41,3 +41,15 @@ def test_nobody_to_calibrate_with(run: Path, cache: Path, monkeypatch: pytest.Mo
     with pytest.raises(DataError, match="no recordings to calibrate with"):
         calibrate(run, data_root=None, cache=cache)
     assert asked == ["validation", "train"]  # and never the test side
+
+
+@pytest.mark.parametrize(
+    "content", ["{", StreamSettings(student_sha256="0" * 64).model_dump_json()]
+)
+def test_settings_that_cannot_be_used_are_replaced(
+    run: Path, cache: Path, tmp_path: Path, content: str
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "student" / STREAM).write_text(content)
+    found = calibrate(copy, data_root=None, cache=cache)
+    assert read_settings(copy / "student") == found.settings

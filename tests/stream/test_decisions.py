@@ -109,3 +109,9 @@ def test_an_action_that_goes_on_after_a_pause_is_reported_again() -> None:
     settings = StreamSettings(smoothing="none", idle_g=0.05)
     reported = [d.action for d in decide(settings, WAVE, WAVE, WAVE, still=(1,))]
     assert reported == ["wave", None, "wave"]
+
+
+def test_an_action_counts_as_reported_from_its_report_on() -> None:
+    settings = StreamSettings(smoothing="none", agree=2, idle_g=0.05)
+    found = decide(settings, WAVE, WAVE, WAVE, WAVE, WAVE, still=(3,))
+    assert [d.reported for d in found] == [False, True, True, False, False]

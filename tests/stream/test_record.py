@@ -78,6 +78,18 @@ def test_it_reads_back_as_a_dataset(tmp_path: Path) -> None:
     assert not [p for p in check(folder).problems if p.level == "error"]
 
 
+def test_an_action_begins_with_the_first_window_that_named_it(tmp_path: Path) -> None:
+    """It is reported with a later one, where several have to agree."""
+    recorder = open_recorder(tmp_path)
+    recorder.keep(samples(0, 20))
+    named = ["idle", "clap", "wave", "wave", "wave", "idle"]
+    recorder.keep_actions([window(k, name, action=k == 4) for k, name in enumerate(named)])
+    recorder.close()
+    assert [(row["label"], row["start"], row["stop"]) for row in rows(tmp_path)] == [
+        ("wave", "2.000", "6.000")
+    ]
+
+
 def test_all_is_there_before_it_is_closed(tmp_path: Path) -> None:
     recorder = open_recorder(tmp_path)
     recorder.keep(samples(0, 10))

@@ -84,7 +84,10 @@ class View:
             what = "waiting for a full window"
         else:
             what, sure = latest.class_name.upper(), f"{latest.probability:.0%}"
-            style = "dim" if latest.class_name in (IDLE, UNKNOWN) else "bold green"
+            if latest.reported:
+                style = "bold green"
+            elif latest.class_name not in (IDLE, UNKNOWN):
+                what = f"perhaps {latest.class_name}"
         line = Table.grid(expand=True, padding=(1, 2))
         line.add_column(ratio=1)
         line.add_column(justify="right")
@@ -117,7 +120,7 @@ def sparkline(norms: list[float], width: int, plain: bool = False) -> str:
 def status(session: Session) -> list[str]:
     """What comes, how fast it is answered, and what could not be used."""
     counts, rate = session.counts, session.rate
-    parts = [f"{rate:.1f} Hz" if rate else "- Hz"]
+    parts = [f"{rate:.1f} Hz"] if rate else []
     if session.latencies:
         latencies = 1000 * np.array(list(session.latencies))
         parts.append(f"latency {np.median(latencies):.0f} ms, at most {latencies.max():.0f} ms")

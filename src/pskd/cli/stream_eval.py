@@ -91,6 +91,8 @@ def calibrate(
         return
     _show_calibration(found)
     say(f"Written: {run / 'student' / 'stream.json'}")
+    if any((run / "export").glob("html*/*.html")):
+        say(f"The page holds the settings of before: pskd export {run} --to html")
 
 
 @app.command("stream-eval")
@@ -204,7 +206,7 @@ def _show_calibration(found: Calibration) -> None:
     say(
         found.settings.note,
         f"Event F1 there, mean over the streams: {100 * found.trials[0].f1:.1f} % with the "
-        f"defaults, {100 * found.f1:.1f} % with:",
+        f"defaults, {100 * found.f1:.1f} % (optimistic: chosen on them) with:",
         *(
             f"  {name} = {value}"
             for name, value in found.settings.model_dump().items()

@@ -65,7 +65,7 @@ def read_settings(student: Path) -> StreamSettings:
         name="stream settings",
         version=FORMAT,
         most=MAX_STREAM_BYTES,
-        find="Name a student folder",
+        find="Delete it, or calibrate again",
         mend="Delete it, or calibrate again",
     )
     if settings.student_sha256 not in ("", read_config(student / CONFIG).sha256):

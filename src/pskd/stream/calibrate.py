@@ -99,7 +99,7 @@ def calibrate(
     """
     if not 0 <= reject < 1:
         raise UsageError(f"{reject:g} is no share", remedy="Give --reject from 0 to below 1")
-    student = open_student(run)
+    student = open_student(run, settings=StreamSettings())
 
     def side(name: str) -> list[LongRecording]:
         return long_recordings_of(of or run, name, data_root=data_root, cache=cache, seed=seed)

@@ -27,6 +27,8 @@ class Decision(NamedTuple):
     movement_g: float
     action: str | None
     """The action that is reported with this window: it has just been recognised."""
+    reported: bool
+    """Whether the class is an action that was reported, with this window or before."""
 
 
 def movement(window: NDArray[np.float32]) -> float:
@@ -83,7 +85,8 @@ class Decider:
             new = answer.probabilities.astype(np.float64)
         self._probabilities = smoothed = self._smooth(new)
         name = IDLE if idle else UNKNOWN if unknown else self._classes[int(smoothed.argmax())]
-        return Decision(name, smoothed, sure, moved, self._report(name, end_s))
+        action = self._report(name, end_s)
+        return Decision(name, smoothed, sure, moved, action, self._reported)
 
     def _smooth(self, new: Probabilities) -> Probabilities:
         old = self._probabilities

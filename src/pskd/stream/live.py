@@ -181,16 +181,16 @@ class Session:
                 recorder.keep_actions(predictions)
             except PskdError as error:
                 self.recorder, failed = None, error
+        for notice in self._recognizer.notices if self._recognizer else ():
+            if notice not in self._told:
+                self._told.add(notice)
+                yield Notice(notice)
         for prediction in predictions:
             self.latest = prediction
             if prediction.action is not None:
                 self.actions[prediction.action] += 1
                 self.timeline.append(prediction)
             yield prediction
-        for notice in self._recognizer.notices if self._recognizer else ():
-            if notice not in self._told:
-                self._told.add(notice)
-                yield Notice(notice)
         if failed:
             raise failed
 

@@ -39,6 +39,7 @@ class Prediction:
         score: What rejection looks at; 0 where it is off.
         movement_g: How much the window moves; see `decisions.movement`.
         action: The action that is reported with this window: it has just been recognised.
+        reported: Whether `class_name` is an action that was reported, with this window or before.
     """
 
     start_s: float
@@ -49,6 +50,7 @@ class Prediction:
     score: float
     movement_g: float
     action: str | None
+    reported: bool = False
 
 
 class Recognizer:
@@ -216,6 +218,7 @@ class Recognizer:
                     decision.score,
                     decision.movement_g,
                     decision.action,
+                    decision.reported,
                 )
             )
         return predictions
@@ -224,7 +227,12 @@ class Recognizer:
         """Notice, once a part, what makes predictions worthless."""
         self._checked = True
         rate, wanted = self._windows.input_rate, self._config.rate
-        if rate < 0.8 * wanted:
+        if rate < SLOWEST * wanted:
+            self._note(
+                f"Samples come {rate:.2g} times a second, far from the student's {wanted:.3g}: "
+                "what it says is worth nothing."
+            )
+        elif rate < 0.8 * wanted:
             self._note(
                 f"Samples come {rate:.2g} times a second, and the student was trained on "
                 f"{wanted:.3g}: it misses movements above {rate / 2:.2g} Hz."

@@ -84,6 +84,8 @@ class Recorder:
             raise UsageError("the subject is no plain text", remedy="Give a name, as in anna")
         self._files: deque[_File] = deque(maxlen=2)  # windows of the one before may yet come
         self._action: _Action | None = None
+        self._named, self._since, self._until = "", 0.0, 0.0
+        """Class of the last windows in a row, and their span."""
         with self._written_to():
             _check(folder)
             (folder / ACCELEROMETER).mkdir(parents=True, exist_ok=True)
@@ -162,6 +164,10 @@ class Recorder:
     def _after(self, prediction: Prediction) -> _Action | None:
         """Write what a window says of an action, and give the one that goes on."""
         now, end = self._action, prediction.end_s
+        goes_on = self._since <= prediction.start_s <= self._until
+        if prediction.class_name != self._named or not goes_on:
+            self._named, self._since = prediction.class_name, prediction.start_s
+        self._until = end
         file = next(
             (f for f in reversed(self._files) if f.first < end <= f.last + GAP_SECONDS), None
         )
@@ -175,7 +181,7 @@ class Recorder:
                 file,
                 f"{file.growing.path.stem}_{file.actions}",
                 prediction.action,
-                max(prediction.start_s, file.first),
+                max(self._since, file.first),
                 stop,
                 prediction.probability,
             )

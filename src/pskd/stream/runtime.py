@@ -30,12 +30,16 @@ class Student:
     runtime: str
 
 
-def open_student(folder: Path, runtime: str = "auto") -> Student:
+def open_student(
+    folder: Path, runtime: str = "auto", settings: StreamSettings | None = None
+) -> Student:
     """Open the student of a run folder, or a student folder.
 
     Args:
         folder: Of the run or the student; exports are looked for in its folder `export`.
         runtime: A target. `auto`: the ONNX export where it can be run, else PyTorch.
+
+        settings: How its windows become decisions; by default what its `stream.json` says.
 
     Raises:
         UsageError: There is no student; an unknown target, or one that was not exported or whose
@@ -45,7 +49,9 @@ def open_student(folder: Path, runtime: str = "auto") -> Student:
     student = find_student(folder)
     if runtime not in (*TARGETS, "auto"):
         raise UsageError(f"unknown runtime {runtime!r}", remedy=nearest(runtime, TARGETS))
-    config, settings = read_config(student / CONFIG), read_settings(student)
+    config = read_config(student / CONFIG)
+    if settings is None:
+        settings = read_settings(student)
     if runtime == "auto":
         runtime = "onnx" if _is_there("onnx", folder) else "torch"
     path = student if runtime == "torch" else _exported(runtime, folder, config)

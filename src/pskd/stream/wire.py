@@ -96,7 +96,7 @@ def decode(message: str | bytes) -> Samples | Hello | Finish:
             "too_large", f"a message of more than {MAX_BYTES} bytes", remedy="Send smaller ones"
         )
     if isinstance(message, bytes) and message.startswith(MAGIC):
-        return _checked(*_frame(message))
+        return checked(*_frame(message))
     try:
         content = json.loads(message)
     except (ValueError, RecursionError) as error:
@@ -105,7 +105,7 @@ def decode(message: str | bytes) -> Samples | Hello | Finish:
         raise WireError("malformed", "a message is no JSON object")
     kind = content.get("type", "samples")
     if kind == "samples":
-        return _checked(*_rows(content))
+        return checked(*_rows(content))
     if kind == "hello":
         return _hello(content)
     if kind == "finish":
@@ -152,6 +152,7 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
         "score": prediction.score,
         "movement_g": prediction.movement_g,
         "action": prediction.action,
+        "reported": prediction.reported,
     }
 
 
@@ -240,7 +241,12 @@ def _check_count(count: int) -> None:
         )
 
 
-def _checked(values: _Values, times: _Values | None) -> Samples:
+def checked(values: _Values, times: _Values | None) -> Samples:
+    """Take samples [n, 3], and times [n] or none, that came in whatever form.
+
+    Raises:
+        WireError: They are not finite, too large, or times go back.
+    """
     # No comparison with a NaN holds. Few reductions: on few samples they are most of the work.
     if not np.abs(values).max() <= MAX_VALUE:
         raise _not_usable(values, f"an acceleration of more than {MAX_VALUE:g}", "Send g or m/s2")

@@ -78,6 +78,7 @@ const fromWire = (m) => ({
   probability: m.probability,
   probabilities: m.probabilities,
   action: m.action,
+  reported: m.reported,
 });
 
 /** Holds two streams of predictions against each other, window by window. */

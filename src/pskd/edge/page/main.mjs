@@ -80,7 +80,8 @@ class Session {
   }
 
   show(prediction) {
-    const shown = { ...prediction, kind: kinds.get(prediction.name) ?? "action" };
+    const action = prediction.reported ? "action" : "perhaps";
+    const shown = { ...prediction, kind: kinds.get(prediction.name) ?? action };
     const last = prediction.end - config.window_seconds / config.samples;
     const made = this.arrivals.find(([t]) => t >= last - 1e-6); // the sample that completed it
     if (made?.[1]) this.latencies.push(Math.max(0, performance.now() - made[1]));

@@ -88,7 +88,8 @@ class Decider {
     const most = Math.max(...smoothed);
     const name = idle ? IDLE : unknown ? UNKNOWN : classes[smoothed.indexOf(most)];
     const action = this.report(name, [IDLE, UNKNOWN].includes(name), end);
-    return { name, probability: most, probabilities: smoothed, action };
+    const { reported } = this;
+    return { name, probability: most, probabilities: smoothed, action, reported };
   }
 
   smooth(fresh) {

@@ -37,7 +37,8 @@ export class Tape {
   judge({ start, end, name, kind }) {
     this.judged = { start, end };
     const last = this.blocks.at(-1);
-    if (last?.name === name && Math.abs(last.to + this.hop - end) < this.hop / 2) last.to = end;
+    const same = last?.name === name && last.kind === kind;
+    if (same && Math.abs(last.to + this.hop - end) < this.hop / 2) last.to = end;
     else this.blocks.push({ name, kind, from: end - this.hop, to: end });
     if (this.blocks.length > 400) this.blocks.splice(0, 200);
   }

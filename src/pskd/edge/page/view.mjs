@@ -28,7 +28,7 @@ export function showMessage(text) {
   byId("message").textContent = text;
 }
 
-/** The large word. `kind` is action, idle, unknown or none. */
+/** The large word. `kind` is action, perhaps (not reported yet), idle, unknown or none. */
 export function showAction(name, kind, sure = "") {
   const action = byId("action");
   const longest = Math.max(...name.split(/\s+/).map((word) => word.length));
@@ -43,6 +43,7 @@ export function showPrediction(prediction, classes) {
   const best = classes[prediction.probabilities.indexOf(probability)];
   const sure = {
     action: `${percent(probability)} sure`,
+    perhaps: `perhaps: ${percent(probability)} sure so far`,
     idle: "hardly any movement",
     unknown: `none of the actions; nearest is ${best}`,
   };

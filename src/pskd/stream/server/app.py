@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from pskd import __version__
 from pskd.stream.server.hub import Hub
-from pskd.stream.server.recording import BODY, recognise
+from pskd.stream.server.limits import PREDICTING
+from pskd.stream.server.recording import BODY, read_body, recognise
 from pskd.stream.wire import MAX_BYTES, MAX_SAMPLES, VERSION
 
 
@@ -32,6 +34,7 @@ def create_app(hub: Hub, wasm: bytes | None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     student = hub.student
+    predicting = asyncio.Semaphore(PREDICTING)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> str:
@@ -69,7 +72,9 @@ def create_app(hub: Hub, wasm: bytes | None) -> FastAPI:
     @app.post("/predict", openapi_extra={"requestBody": BODY})
     async def predict(request: Request) -> dict[str, Any]:
         """Recognise a short recording: a hello and samples, as on the stream, a line each."""
-        return await recognise(student, request)
+        body = await read_body(request)
+        async with predicting:
+            return await recognise(student, body)
 
     @app.websocket("/stream")
     async def stream(socket: WebSocket) -> None:

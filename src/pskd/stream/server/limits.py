@@ -33,6 +33,9 @@ BURST_SECONDS = 2.0
 MESSAGE_COST = 10.0
 """A message is as much work as so many samples, however few are in it."""
 
+PREDICTING = 1
+"""Requests to recognise a recording at once; the others wait for their turn."""
+
 PIECE = 128
 """Samples that are recognised in one go; then it is the others' turn."""
 

@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from pskd.errors import PskdError
 from pskd.stream.recognizer import Recognizer
 from pskd.stream.runtime import Student
-from pskd.stream.server.limits import PIECE
+from pskd.stream.server.pieces import pieces
 from pskd.stream.wire import MAX_BYTES, Hello, Samples, decode, prediction_json
 
 MAX_BODY = 8 * MAX_BYTES
@@ -25,13 +25,13 @@ BODY = {
 """The request as OpenAPI describes it."""
 
 
-async def recognise(student: Student, request: Request) -> dict[str, Any]:
+async def recognise(student: Student, body: bytes) -> dict[str, Any]:
     """Recognise the messages of a body, a hello and then samples, one a line.
 
     Raises:
-        HTTPException: It is too large, or cannot be used.
+        HTTPException: It cannot be used, or holds too many windows.
     """
-    lines = [line for line in (await _body(request)).splitlines() if line.strip()]
+    lines = [line for line in body.splitlines() if line.strip()]
     try:
         hello = decode(lines[0]) if lines else None
         if not isinstance(hello, Hello):
@@ -44,9 +44,8 @@ async def recognise(student: Student, request: Request) -> dict[str, Any]:
             samples = decode(line)
             if not isinstance(samples, Samples):
                 raise HTTPException(422, "A line after the first holds no samples.")
-            for k in range(0, len(samples.acceleration), PIECE):
-                times = None if samples.times is None else samples.times[k : k + PIECE]
-                predictions += recognizer.push(samples.acceleration[k : k + PIECE], times)
+            for piece in pieces(samples, student.config.window_seconds, hello.rate):
+                predictions += recognizer.push(*piece)
                 await asyncio.sleep(0)  # streams go on meanwhile
             if len(predictions) > MAX_WINDOWS:
                 raise HTTPException(413, f"More than {MAX_WINDOWS} windows: use the stream.")
@@ -60,7 +59,12 @@ async def recognise(student: Student, request: Request) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Read a request.
+
+    Raises:
+        HTTPException: It is too large.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -23,13 +23,13 @@ from pskd.stream.server.limits import (
     ERRORS_IN_A_ROW,
     HELLO_SECONDS,
     MESSAGE_COST,
-    PIECE,
     TURN_SECONDS,
     Bucket,
     Limits,
 )
 from pskd.stream.server.metrics import Metrics
 from pskd.stream.server.outbox import Outbox
+from pskd.stream.server.pieces import pieces
 from pskd.stream.wire import VERSION, Finish, Hello, Samples, WireError, decode, prediction_json
 
 GOING_AWAY, POLICY, TRY_AGAIN_LATER = 1001, 1008, 1013
@@ -174,11 +174,12 @@ class Session:
                 remedy="Send more slowly, or more samples in a message",
             )
         self._metrics.samples.inc(len(acceleration))
-        for k in range(0, len(acceleration), PIECE):
-            if k:
+        for number, piece in enumerate(
+            pieces(samples, self._student.config.window_seconds, self._rate)
+        ):
+            if number:
                 await asyncio.sleep(0)
-            piece = None if times is None else times[k : k + PIECE]
-            self._give(recognizer, recognizer.push(acceleration[k : k + PIECE], piece), received)
+            self._give(recognizer, recognizer.push(*piece), received)
         late, self._late = recognizer.counts.late - self._late, recognizer.counts.late
         if late:
             raise WireError("backward", f"{late} samples were left out: later ones came before")

@@ -7,6 +7,7 @@ such as a lost connection, comes as a notice between them.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -47,11 +48,18 @@ class Options:
         unit: Unit of the samples, whatever the stream says; None: as it says.
         rate: Samples a second, where samples have no time.
         speed: Seconds of a recording or a simulation that pass in one; infinite: no waiting.
+
+    Raises:
+        UsageError: A rate that is none.
     """
 
     unit: Unit | None = None
     rate: float | None = None
     speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise UsageError(f"rate {self.rate:g} is none", remedy="Give a number above 0")
 
 
 class Source(ABC):

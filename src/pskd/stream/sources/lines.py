@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pskd.stream.sources.base import Event, Message, Options, Source, event, register
-from pskd.stream.wire import MAX_BYTES, Samples, WireError
+from pskd.stream.wire import MAX_BYTES, WireError, checked
 
 
 @register
@@ -50,13 +51,14 @@ class Lines(Source):
         cells = line.split(b",")
         if len(cells) in (3, 4) and not line.lstrip().startswith(b"{"):
             with suppress(ValueError):
-                return _sample([float(cell) for cell in cells])
+                numbers = np.array([float(cell) for cell in cells])
+                return self._sample(numbers)
             if [cell.strip().lower() for cell in cells][-3:] == [b"x", b"y", b"z"]:
                 return None  # a header
         return self.understood(line)
 
-
-def _sample(numbers: list[float]) -> Samples:
-    """A line of CSV; the recogniser leaves out what is not finite, and counts it."""
-    times = np.array(numbers[:-3]) if len(numbers) == 4 else None
-    return Samples(np.array([numbers[-3:]], np.float32), times)
+    def _sample(self, numbers: NDArray[np.float64]) -> Message | None:
+        try:
+            return checked(numbers[None, -3:], numbers[:1] if len(numbers) == 4 else None)
+        except WireError as error:
+            return self.refused(error)
