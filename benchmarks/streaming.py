@@ -22,6 +22,7 @@ TURNS = 15
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--runtime", default="torch")
@@ -36,10 +37,11 @@ def main() -> None:
 
 
 def signal(seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Acceleration and times of a watch, with jitter."""
     n = round(seconds * RATE)
     rng = np.random.default_rng(0)
     times = np.arange(n) / RATE + rng.uniform(0, 0.005, n)
-    return rng.normal(0, 0.3, (n, 3)) + [0, 0, 1], times
+    return rng.normal([0, 0, 1], 0.3, (n, 3)), times
 
 
 def overhead(student: Student, size: int) -> str:
@@ -76,7 +78,7 @@ def day(student: Student, hours: float) -> None:
         for first in range(0, len(times), 5):
             piece = slice(first, first + 5)
             recognizer.push(acceleration[piece], 60 * minute + times[piece])
-        if minute in (1, 10) or minute % 240 == 0 and minute:
+        if minute in (1, 10) or (minute % 240 == 0 and minute):
             print(f"{minute / 60:5.1f} h: {tracemalloc.get_traced_memory()[0] / 1024:.1f} KB held")
     print(recognizer.counts)
 
