@@ -13,10 +13,9 @@ from urllib.parse import quote
 import typer
 
 from pskd.cli.console import err, say
-from pskd.errors import CheckpointError, UsageError
+from pskd.errors import UsageError
 
 if TYPE_CHECKING:
-    from pskd.models.student_config import StudentConfig
     from pskd.stream.server.run import Access
 
 app = typer.Typer()
@@ -64,7 +63,7 @@ def serve(
             f"pskd serve needs {', '.join(missing)}, which is not installed",
             remedy="pip install 'pskd[serve]'",
         )
-    from pskd.stream.runtime import open_student
+    from pskd.stream.runtime import find_export, open_student
     from pskd.stream.server.gate import is_loopback
     from pskd.stream.server.hub import Hub
     from pskd.stream.server.limits import Limits
@@ -74,12 +73,12 @@ def serve(
     access = _access(host, token, tls, tls_cert, tls_key, local=is_loopback(host))
     with bind(host, port) as bound:
         student = open_student(run, runtime)
-        wasm = _read_wasm(run, student.config)
-        if wasm is None:
+        module = find_export(run, "wasm", student.config)
+        if module is None:
             hint = f"Browsers recognise by themselves once there is: pskd export {run} --to wasm"
             err.print(hint, markup=False, highlight=False, soft_wrap=True)
         hub = Hub(student, Limits(sessions, samples_per_second, idle_seconds), Metrics())
-        server = make_server(hub, wasm, access)
+        server = make_server(hub, module.read_bytes() if module else None, access)
         _announce(host, bound.getsockname()[1], access, made=token is None)
         gc.collect()
         gc.freeze()  # to look through PyTorch's objects again would stop all streams for 0.15 s
@@ -136,22 +135,3 @@ def _announce(host: str, port: int, access: Access, *, made: bool) -> None:
     if access.certificate:
         say(f"SHA-256 of the certificate: {fingerprint(access.certificate)}")
     say("Ctrl-C ends it.")
-
-
-def _read_wasm(run: Path, config: StudentConfig) -> bytes | None:
-    """The student as WebAssembly, if it was exported, compared with its checksum."""
-    from pskd.edge.export import EXPORT, read_export
-
-    folder = run / "export"
-    if not (folder / EXPORT).is_file():
-        return None
-    export = read_export(folder)
-    if export.student_sha256 != config.sha256:
-        raise CheckpointError(
-            "holds the exports of another student",
-            where=folder,
-            remedy=f"Delete it, then pskd export {run}",
-        )
-    if "wasm" not in export.files:
-        return None
-    return (folder / export.files["wasm"].file).read_bytes()

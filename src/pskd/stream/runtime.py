@@ -71,18 +71,30 @@ def _is_there(name: str, folder: Path) -> bool:
     return True
 
 
-def _exported(name: str, folder: Path, config: StudentConfig) -> Path:
-    """The file of an export, whose checksum was compared."""
-    TARGETS[name].require()
-    export = read_export(folder / "export")
-    if name not in export.files:
-        raise UsageError(
-            f"no export for {name} here", where=folder, remedy=f"pskd export {folder} --to {name}"
-        )
+def find_export(run: Path, name: str, config: StudentConfig) -> Path | None:
+    """The file of an export of a run, whose checksum was compared; None where there is none.
+
+    Raises:
+        CheckpointError: An export is torn, foreign, newer, or of another student.
+    """
+    folder = run / "export"
+    if not (folder / EXPORT).is_file():
+        return None
+    export = read_export(folder)
     if export.student_sha256 != config.sha256:
         raise CheckpointError(
             "holds the exports of another student",
-            where=folder / "export",
-            remedy=f"Delete it, then pskd export {folder}",
+            where=folder,
+            remedy=f"Delete it, then pskd export {run}",
         )
-    return folder / "export" / export.files[name].file
+    return folder / export.files[name].file if name in export.files else None
+
+
+def _exported(name: str, folder: Path, config: StudentConfig) -> Path:
+    TARGETS[name].require()
+    path = find_export(folder, name, config)
+    if path is None:
+        raise UsageError(
+            f"no export for {name} here", where=folder, remedy=f"pskd export {folder} --to {name}"
+        )
+    return path

@@ -20,6 +20,7 @@ from pskd.cli.app import app
 from pskd.edge.export import EXPORT, ExportedFile, describe
 from pskd.errors import CheckpointError, UsageError
 from pskd.models.student_config import CONFIG, read_config
+from pskd.stream.runtime import find_export
 from tests.edge.fakes import NOT_COMPARED
 from tests.stream.server.serving import bind, hear, predictions, samples, until_done
 
@@ -58,7 +59,7 @@ def test_the_students_webassembly_is_served_and_no_other(run, tmp_path):
     student = tmp_path / "run"
     shutil.copytree(run / "student", student / "student")
     config = read_config(student / "student" / CONFIG)
-    assert serve._read_wasm(student, config) is None
+    assert find_export(student, "wasm", config) is None
     module = student / "export" / "wasm" / "student.wasm"
     module.parent.mkdir(parents=True)
     module.write_bytes(b"\0asm")
@@ -71,14 +72,15 @@ def test_the_students_webassembly_is_served_and_no_other(run, tmp_path):
     export = describe(config, calibration=0).model_copy(update={"files": {"wasm": exported}})
     listing = student / "export" / EXPORT
     listing.write_text(export.model_dump_json())
-    assert serve._read_wasm(student, config) == b"\0asm"
+    found = find_export(student, "wasm", config)
+    assert found and found.read_bytes() == b"\0asm"
     module.write_bytes(b"\0asm!")
     with pytest.raises(CheckpointError, match="checksum"):
-        serve._read_wasm(student, config)
+        find_export(student, "wasm", config)
     module.write_bytes(b"\0asm")
     listing.write_text(export.model_copy(update={"student_sha256": "0" * 64}).model_dump_json())
     with pytest.raises(CheckpointError, match="another student"):
-        serve._read_wasm(student, config)
+        find_export(student, "wasm", config)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
