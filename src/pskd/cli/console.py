@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from pskd.train.fit import Progress as EpochDone
     from pskd.train.grid import Outcome
 
-out = Console(width=None if sys.stdout.isatty() else 120)  # tables keep their words in a log
-err = Console(stderr=True)
+# Nothing printed is meant as an emoji: `:CD:` stands in fingerprints of certificates.
+out = Console(width=None if sys.stdout.isatty() else 120, emoji=False)  # tables keep their words
+err = Console(stderr=True, emoji=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 DataRoot = Annotated[
