@@ -74,14 +74,28 @@ def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> Acce
     """
     if unit not in UNITS:
         raise UsageError(f"unknown unit {unit!r}", remedy=nearest(unit, UNITS))
+    return _finish(_read_csv(read_file(path, MAX_BYTES), path), path, rate, unit)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a file that the user named.
+
+    Raises:
+        UsageError: No such file.
+        DataError: It cannot be read, or is larger than `most` bytes.
+    """
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most + 1)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    return _finish(_read_csv(data, path), path, rate, unit)
+    if len(data) > most:
+        raise DataError(
+            f"is larger than {most // 10**6} MB", where=path, remedy="Split it into parts"
+        )
+    return data
 
 
 def read_accelerometer(

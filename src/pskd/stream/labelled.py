@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.data.accelerometer_file import MAX_BYTES, Unit, read_accelerometer
+from pskd.data.accelerometer_file import MAX_BYTES, Unit, read_accelerometer, read_file
 from pskd.data.csv_table import seconds
-from pskd.errors import DataError, UsageError, nearest
+from pskd.errors import DataError, nearest
 from pskd.evaluate.events import Interval
 
 MAX_LABEL_BYTES = 10_000_000
@@ -77,7 +77,7 @@ def read_long_recording(
         UsageError: No such file, or a rate or a unit that is missing or impossible.
         DataError: Either file cannot be used, or the labels are none of the recording.
     """
-    file = read_accelerometer(_bytes(path, MAX_BYTES), path, rate, unit)
+    file = read_accelerometer(read_file(path, MAX_BYTES), path, rate, unit)
     recording = LongRecording(path.name, file.times, file.acceleration, ())
     truth = _read_labels(labels, classes, recording.span)
     return LongRecording(path.name, file.times, file.acceleration, truth), file.notes
@@ -87,7 +87,7 @@ def _read_labels(
     path: Path, classes: Sequence[str], span: tuple[float, float]
 ) -> tuple[Interval, ...]:
     try:
-        text = _bytes(path, MAX_LABEL_BYTES).decode("utf-8-sig")
+        text = read_file(path, MAX_LABEL_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             "is not a text file", where=path, remedy="Save it as CSV in UTF-8"
@@ -158,16 +158,3 @@ def _label(
             remedy="Give labels in the time of the recording",
         )
     return Interval(start, stop, label)
-
-
-def _bytes(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    if len(content) > most:
-        raise DataError(f"is larger than {most // 10**6} MB", where=path, remedy="Split it")
-    return content
