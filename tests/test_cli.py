@@ -278,6 +278,8 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     [
         (["--methods", "aloen"], "unknown method 'aloen'. Did you mean 'alone'?"),
         (["--tables", "t"], "unknown table 't'"),
+        (["--seeds", "0,one"], "--seeds '0,one' are not whole numbers"),
+        (["--seeds", "77"], "no table has seed 77"),
         (["--data-root", "utdmhad=x"], "unknown dataset 'utdmhad' in --data-root"),
         (["--plugin", "none.py"], "none.py: no such Python file"),
         (["chain.student.fit.epoch=1"], "mine: people, alone: unknown key"),

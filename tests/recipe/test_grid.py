@@ -85,6 +85,13 @@ def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
     assert load_recipe("demo").student.fit.epochs == 60
 
 
+def test_cells_of_some_seeds(tmp_path: Path) -> None:
+    grid = load(tmp_path)
+    some = select(grid, cells(grid), tables=["plain"], seeds=[7])
+    assert {cell.seed for cell in some} == {7}
+    assert {cell.method for cell in some} == {"alone", "kd", "long"}
+
+
 def test_stages_that_do_not_reach_the_student_are_left_out(tmp_path: Path) -> None:
     chains = {c.method: [s.name for s in c.recipe.chain] for c in cells(load(tmp_path))}
     assert chains == {
@@ -149,6 +156,8 @@ def test_unknown_methods_and_tables_and_grids_name_the_nearest(tmp_path: Path) -
         select(grid, cells(grid), methods=["lng"])
     with pytest.raises(UsageError, match=r"unknown table 'fold'.*'folds'"):
         select(grid, cells(grid), tables=["fold"])
+    with pytest.raises(UsageError, match=r"no table has seed 9.*Choose from 0, "):
+        select(grid, cells(grid), seeds=[0, 9])
     with pytest.raises(UsageError, match=r"unknown grid 'demo-method'.*'demo-methods'"):
         load_grid("demo-method")
 

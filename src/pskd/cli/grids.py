@@ -51,6 +51,7 @@ def compare(
     folder: GridFolder = None,
     methods: Names = None,
     tables: Names = None,
+    seeds: Names = None,
     engine: Annotated[
         Literal["joblib", "ray", "dask"], typer.Option(help="Who runs the cells.")
     ] = "joblib",
@@ -79,7 +80,9 @@ def compare(
 
     read, beside = load_grid(grid)
     every = cells(read, beside, overrides=overrides or ())
-    wanted = select(read, every, methods=_split(methods), tables=_split(tables))
+    wanted = select(
+        read, every, methods=_split(methods), tables=_split(tables), seeds=_numbers(seeds)
+    )
     folder = folder or Path("runs") / read.name
     if dry_run:
         states = {cell.path.as_posix(): is_finished(folder, cell) for cell in wanted}
@@ -168,6 +171,15 @@ def grids(as_json: JsonFlag = False) -> None:
 
 def _split(names: str | None) -> list[str] | None:
     return [name.strip() for name in names.split(",")] if names is not None else None
+
+
+def _numbers(seeds: str | None) -> list[int] | None:
+    try:
+        return None if seeds is None else [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--seeds {seeds!r} are not whole numbers", remedy="Write --seeds 0,1,2"
+        ) from None
 
 
 def roots(texts: Sequence[str] | None) -> dict[str, Path]:

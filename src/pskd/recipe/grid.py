@@ -187,21 +187,32 @@ def select(
     *,
     methods: Iterable[str] | None = None,
     tables: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
 ) -> tuple[Cell, ...]:
-    """Those cells that are of some methods and tables; of any, if None.
+    """Those cells that are of some methods, tables and seeds; of any, if None.
 
     Raises:
-        UsageError: An unknown method or table.
+        UsageError: An unknown method or table, or a seed that no table has.
     """
     for kind, chosen, known in (("method", methods, grid.methods), ("table", tables, grid.tables)):
         for name in chosen or ():
             if name not in known:
                 raise UsageError(f"unknown {kind} {name!r}", remedy=nearest(name, known))
-    some, where = (None if x is None else set(x) for x in (methods, tables))
+    every = tuple(every)
+    there = {cell.seed for cell in every}
+    for seed in seeds or ():
+        if seed not in there:
+            raise UsageError(
+                f"no table has seed {seed}",
+                remedy=f"Choose from {', '.join(map(str, sorted(there)))}, or add it to the grid",
+            )
+    some, where, drawn = (None if x is None else set(x) for x in (methods, tables, seeds))
     return tuple(
         cell
         for cell in every
-        if (some is None or cell.method in some) and (where is None or cell.table in where)
+        if (some is None or cell.method in some)
+        and (where is None or cell.table in where)
+        and (drawn is None or cell.seed in drawn)
     )
 
 
