@@ -300,3 +300,30 @@ def test_grids_are_listed_with_what_they_are_about(pskd) -> None:
     code, printed, _ = pskd("grids", "--json")
     assert code == 0
     assert {"demo-methods", "ablations"} <= json.loads(printed).keys()
+
+
+def test_adapt_writes_a_student_that_predicts_and_says_what_is_known_of_it(
+    pskd, run: Path, csv_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "mine"
+    code, printed, told = pskd("adapt", run, csv_file, csv_file, "--out", out, "--json")
+    assert code == 0 and "fewer than 16" in told
+    assert json.loads(printed)["windows"] < 16
+    config = json.loads((out / "config.json").read_text())
+    assert config["accuracy"] is None
+    assert "windows without labels" in config["protocol_note"]
+    code, printed, _ = pskd("predict", out, csv_file, "--json")
+    _, plain, _ = pskd("predict", run, csv_file, "--json")
+    assert code == 0 and json.loads(printed)["windows"] != json.loads(plain)["windows"]
+
+
+def test_adapt_writes_over_nothing_and_names_a_short_file(
+    pskd, run: Path, csv_file: Path, tmp_path: Path
+) -> None:
+    code, _, told = pskd("adapt", run, csv_file, "--out", run)
+    assert code == 2 and "is there already" in told
+    short = tmp_path / "short.csv"
+    short.write_text("\n".join(csv_file.read_text().splitlines()[:12]))
+    code, _, told = pskd("adapt", run, short, "--out", tmp_path / "none", "--unit", "m/s2")
+    assert code == 1 and "short.csv" in told
+    assert not (tmp_path / "none").exists()

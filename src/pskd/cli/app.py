@@ -13,7 +13,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from pskd import __version__
-from pskd.cli import certify, data, export, finetune, frontier, grids, hub, live, serve, stream_eval
+from pskd.cli import (
+    adapt,
+    certify,
+    data,
+    export,
+    finetune,
+    frontier,
+    grids,
+    hub,
+    live,
+    serve,
+    stream_eval,
+)
 from pskd.cli.console import (
     DataRoot,
     JsonFlag,
@@ -38,7 +50,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for commands in (grids, export, certify, finetune, frontier, hub, live, serve, stream_eval):
+for commands in (
+    grids, export, certify, finetune, adapt, frontier, hub, live, serve, stream_eval,
+):  # fmt: skip
     app.add_typer(commands.app)
 Overrides = Annotated[
     list[str] | None,

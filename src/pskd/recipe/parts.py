@@ -233,13 +233,15 @@ class Budget(Part):
 
 
 class TestOptions(Part):
-    """What is done to the accelerometer of the test side, to see what a student bears.
+    """What is done to the accelerometer of the test side, to see what a student bears or gains.
 
     Attributes:
         noise: Standard deviation of noise that is added, g.
         rotation: Angle by which the sensor is turned about an axis drawn for each recording,
             radians.
         rate: Samples a second that are left of each recording; None leaves all.
+        adapt: Recordings without labels of the same test subject, others than the one tested, that
+            an accelerometer-only model adapts its batch-norm statistics to; 0 leaves it as it is.
     """
 
     __test__ = False  # pytest takes classes of this name for tests
@@ -247,6 +249,7 @@ class TestOptions(Part):
     noise: NotNegative = 0.0
     rotation: NotNegative = 0.0
     rate: Annotated[float, Field(gt=0)] | None = None
+    adapt: Annotated[int, Field(ge=0)] = 0
 
 
 class Recipe(Part):

@@ -25,6 +25,7 @@ from pskd.recipe import Recipe, Stage
 from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import predict, visible
 from pskd.train.prepare import Prepared
+from pskd.train.wearer import predict_adapted
 
 FORMAT = 1
 """Version of the run folder's format."""
@@ -76,7 +77,7 @@ def write_results(
             "parameters": count_parameters(model),
             "macs": count_macs(model, data.signal),
             "seconds": metrics[-1]["seconds"],
-            **_predict_sides(stage, model, data, out),
+            **_predict_sides(recipe, stage, model, data, out),
         }
     write_run_file(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows).encode())
     split = data.split
@@ -148,8 +149,11 @@ def write_student(
     save_student(out / "student", model, config)
 
 
-def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dict[str, Any]:
+def _predict_sides(
+    recipe: Recipe, stage: Stage, model: Model, data: Prepared, out: Path
+) -> dict[str, Any]:
     """Write the predictions of a stage and return its scores by side."""
+    adapts = recipe.test.adapt if model.inputs == ("acceleration",) else 0
     classes = data.source.classes
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -161,7 +165,11 @@ def _predict_sides(stage: Stage, model: Model, data: Prepared, out: Path) -> dic
         if clips is None:
             continue
         clips = visible(model, clips)
-        output = predict(model, clips)
+        output = (
+            predict_adapted(model, clips, adapts, recipe.seed)
+            if adapts and side == "test"
+            else predict(model, clips)
+        )
         predicted = output.logits.argmax(1)
         for row in _rows(clips, side, predicted, output.logits.softmax(1)):
             table.writerow(row)
@@ -196,6 +204,8 @@ def _data_note(recipe: Recipe) -> str:
         notes.append(f"sensor turned by {test.rotation:g} rad on the test side")
     if test.rate is not None:
         notes.append(f"{test.rate:g} samples a second left on the test side")
+    if test.adapt:
+        notes.append(f"adapted to {test.adapt} recordings of each test subject, without labels")
     return "".join(f"; {note}" for note in notes)
 
 

@@ -1,0 +1,55 @@
+"""`pskd adapt`: a student fitted to its wearer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pskd.cli.console import JsonFlag, err, print_json, say
+
+app = typer.Typer()
+
+
+@app.command()
+def adapt(
+    run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="CSVs with columns t,x,y,z, or x,y,z and --rate.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Student folder. Default: RUN-adapted.")
+    ] = None,
+    unit: Annotated[
+        Literal["g", "m/s2", "auto"],
+        typer.Option(help="Unit of the files; auto reads it off gravity."),
+    ] = "auto",
+    rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fit a student to its wearer by recordings without labels: a minute or two of all actions.
+
+    Only the statistics of its normalisation change, so that size and speed stay as they are.
+
+    Example: pskd adapt runs/demo mine.csv --unit m/s2
+    """
+    from pskd.data.accelerometer_file import read_csv
+    from pskd.edge.wearer import FEW, adapt_student
+    from pskd.models.student_folder import find_student
+
+    run = run.resolve()
+    folder = folder or run.with_name(f"{run.name}-adapted")
+    recordings = [read_csv(file, rate=rate, unit=unit) for file in files]
+    windows = adapt_student(find_student(run), recordings, folder)
+    notes = list(dict.fromkeys(note for file in recordings for note in file.notes))
+    if windows < FEW:
+        notes.append(
+            f"{windows} windows are few: fewer than {FEW} gained less than a point of accuracy."
+        )
+    for note in notes:
+        err.print(note, soft_wrap=True)
+    if as_json:
+        print_json({"student": str(folder), "windows": windows, "notes": notes})
+        return
+    say(f"Adapted to {windows} windows: {folder}")

@@ -1,0 +1,53 @@
+"""A student folder fitted to a wearer by their own recordings, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pskd.data.accelerometer_file import AccelerometerFile
+from pskd.edge.predict import cut_windows
+from pskd.errors import UsageError
+from pskd.models.adapt import adapt
+from pskd.models.student_folder import load_student, save_student
+
+FEW = 16
+"""Windows below which adapting gained less than a point (results/research-log.md)."""
+
+
+def adapt_student(folder: Path, files: Iterable[AccelerometerFile], out: Path) -> int:
+    """Write a student that has adapted to some recordings of a wearer; see `pskd.models.adapt`.
+
+    Recordings are cut into windows that do not overlap. What was done to a signal is added to the
+    `notes` of its file.
+
+    Args:
+        folder: Student folder; it is left as it is.
+        files: What the wearer did, of all that is to be recognised if possible.
+        out: Folder to write the adapted student to.
+
+    Returns:
+        How many windows it has adapted to.
+
+    Raises:
+        UsageError: `out` is not empty, or the student has no batch norm.
+        DataError: A recording is too short.
+        CheckpointError: The student is torn or foreign, or `out` cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError("is there already", where=out, remedy="Choose another --out")
+    student, config = load_student(folder)
+    windows = []
+    for file in files:
+        cut, notes = cut_windows(file, config, hop_seconds=config.window_seconds)
+        file.notes.extend(notes)
+        windows += [window.samples.T for window in cut]
+    samples = torch.from_numpy(np.stack(windows)) if windows else torch.empty(0)
+    adapted = adapt(student, samples)
+    told = f"{config.protocol_note}; then adapted to {len(windows)} windows without labels"
+    unmeasured = {"protocol_note": told, "accuracy": None, "macro_f1": None}
+    save_student(out, adapted, config.model_copy(update=unmeasured))
+    return len(windows)
