@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pskd.errors import CheckpointError, DataError, UsageError
+from pskd.errors import CheckpointError, DataError, ProtocolError, UsageError
 from pskd.models.student_folder import load_student
 from pskd.recipe import Recipe, load_recipe, parse_recipe
 from pskd.train.checkpoint import load_checkpoint
@@ -21,7 +21,7 @@ from pskd.train.fit import predict
 from pskd.train.prepare import prepare
 from pskd.train.run import evaluate, train
 from pskd.train.stages import stages
-from pskd.train.stream import draw_share, epoch_order
+from pskd.train.stream import draw_labelled, draw_share, epoch_order
 
 STAGES = ["skeleton", "fused", "sensor", "student", "student_alone"]
 
@@ -329,6 +329,28 @@ def test_with_few_labels_a_stage_without_teachers_sees_only_those(
     assert label["student"] == pytest.approx(np.log(14) / 2, rel=0.3)
     summary = json.loads((out / "summary.json").read_text())
     assert "50% of the training recordings keep their label" in summary["protocol"]["note"]
+
+
+def test_only_some_subjects_keep_their_labels(tiny: Recipe, cache: Path, tmp_path: Path) -> None:
+    recipe = tiny.model_copy(update={"labelled_subjects": (3,)})
+    clips = prepare(recipe, None, cache).train
+    kept = draw_labelled(recipe, clips)
+    assert kept.tolist() == [subject == "3" for subject in clips.subjects]
+    halved = draw_labelled(recipe.model_copy(update={"labelled": 0.5}), clips)
+    assert torch.bincount(clips.labels[halved], minlength=14).tolist() == [1] * 14
+    assert not bool((halved & ~kept).any())
+
+    out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    note = json.loads((out / "summary.json").read_text())["protocol"]["note"]
+    assert note.endswith("; only recordings of subjects 3 keep their label")
+
+
+def test_who_keeps_labels_must_train_and_show_every_class(tiny: Recipe, cache: Path) -> None:
+    with pytest.raises(UsageError, match=r"labelled_subjects: subject '2' does not train"):
+        prepare(tiny.model_copy(update={"labelled_subjects": (2,)}), None, cache)
+    few = {"labelled_subjects": (1,), "train_share": 0.5, "seed": 1}
+    with pytest.raises(ProtocolError, match=r"labelled_subjects: no labelled recording of class"):
+        prepare(tiny.model_copy(update=few), None, cache)
 
 
 def test_half_precision_trains_to_finite_weights(tiny: Recipe, cache: Path, tmp_path: Path) -> None:

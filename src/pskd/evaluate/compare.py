@@ -17,6 +17,8 @@ from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interva
 
 NOT_SETTINGS = {"about", "budget", "compute", "seed"}
 """Keys of a recipe in which two runs may differ and still be the same recipe."""
+YOUNGER = {"test.adapt": "0"}
+"""Settings that older run folders do not name, with the value that they were trained with."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         _same_table(runs[0], run)
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        key = [run.summary.recipe, list(run.summary.stages), settings(run.recipe)]
+        key = [run.summary.recipe, list(run.summary.stages), recipe_settings(run.recipe)]
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(run)
     labels = _labels([members[0] for members in groups.values()])
     return Comparison(
@@ -127,6 +129,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
         protocol=runs[0].summary.protocol,
         groups=tuple(_group(*pair) for pair in zip(labels, groups.values(), strict=True)),
     )
+
+
+def recipe_settings(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """As `settings`, of a run's recipe, which may be older than some of its keys."""
+    return YOUNGER | settings(recipe)
 
 
 def settings(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -145,7 +152,8 @@ def _pool_folds(runs: Sequence[Run]) -> list[Run]:
     for position, run in enumerate(runs):
         facts, key = run.summary, str(position)
         if facts.protocol.name == BY_SUBJECT:
-            same = {k: v for k, v in settings(run.recipe).items() if not k.startswith(BY_FOLD)}
+            mine = recipe_settings(run.recipe)
+            same = {k: v for k, v in mine.items() if not k.startswith(BY_FOLD)}
             classes, stages = list(facts.dataset.classes), list(facts.stages)
             key = json.dumps([facts.recipe, facts.seed, classes, stages, same], sort_keys=True)
         trainings.setdefault(key, []).append(run)
@@ -193,8 +201,8 @@ def _labels(firsts: Sequence[Run]) -> list[str]:
     """Names of the recipes; where two share one, with the settings in which they differ."""
     labels = []
     for run in firsts:
-        name, mine = run.summary.recipe, settings(run.recipe)
-        namesakes = [settings(r.recipe) for r in firsts if r.summary.recipe == name]
+        name, mine = run.summary.recipe, recipe_settings(run.recipe)
+        namesakes = [recipe_settings(r.recipe) for r in firsts if r.summary.recipe == name]
         keys = {key for other in namesakes for key in other}
         differ = sorted(k for k in keys if len({other.get(k) for other in namesakes}) > 1)
         extra = ", ".join(f"{key}={mine.get(key, 'absent')}" for key in differ)

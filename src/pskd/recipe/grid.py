@@ -24,7 +24,7 @@ from pskd.recipe.reading import parse_override, parse_recipe, read_tree, set_val
 FORMAT = 1
 """Version of the grid format that this package writes."""
 
-COMPARED = ("dataset", "protocol", "clips", "labelled", "train_share", "test")
+COMPARED = ("dataset", "protocol", "clips", "labelled", "labelled_subjects", "train_share", "test")
 """Keys of a recipe that say what is trained on and tested on, not how: alike within a table."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

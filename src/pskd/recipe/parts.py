@@ -258,7 +258,8 @@ class Recipe(Part):
     `train_share` is the share of training recordings that is used, drawn class by class.
     `labelled` is the share of training recordings whose label is used, drawn class by class. The
     others are pairs without a label: stages with teachers learn from them through their teachers,
-    stages without see only those that are labelled, in as many steps.
+    stages without see only those that are labelled, in as many steps. `labelled_subjects` are the
+    training subjects whose recordings may be labelled; all, if none is named.
     """
 
     format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
@@ -270,6 +271,7 @@ class Recipe(Part):
     clips: ClipOptions = ClipOptions()
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    labelled_subjects: tuple[str | int, ...] = ()
     embedding: Annotated[int, Field(ge=2)] = 64
     class_vectors: str | None = None
     views: ViewOptions = ViewOptions()

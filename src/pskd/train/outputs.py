@@ -197,6 +197,8 @@ def _data_note(recipe: Recipe) -> str:
         notes.append(f"{recipe.train_share:.0%} of the training recordings are used")
     if recipe.labelled < 1:
         notes.append(f"{recipe.labelled:.0%} of the training recordings keep their label")
+    if names := recipe.labelled_subjects:
+        notes.append(f"only recordings of subjects {', '.join(map(str, names))} keep their label")
     test = recipe.test
     if test.noise:
         notes.append(f"noise of {test.noise:g} g added to the test side")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pskd.datasets import dataset
 from pskd.datasets.base import Dataset
 from pskd.distill.objective import wants_class_vectors
 from pskd.distill.semantics import class_vectors, semantic_targets
-from pskd.errors import ProtocolError
+from pskd.errors import ProtocolError, UsageError, nearest
 from pskd.models import Signal
 from pskd.recipe import Recipe
 from pskd.train.disturb import disturb
@@ -51,7 +51,9 @@ def prepare(
 
     Raises:
         DataError: The data cannot be used.
-        ProtocolError: The split breaks its own rules, or the audit found a leak.
+        ProtocolError: The split breaks its own rules, the audit found a leak, or a class has no
+            labelled recording.
+        UsageError: `labelled_subjects` names somebody who does not train.
     """
     source = dataset(recipe.dataset.name, data_root, recipe.dataset.options)
     with reading() as progress:
@@ -88,6 +90,7 @@ def prepare(
         draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "train share"))
         used = draw_share(train.labels, recipe.train_share, draw).nonzero().flatten()
         train = train.select(used.tolist())
+    _check_labelled(recipe, train, source.classes)
     return Prepared(
         source,
         store,
@@ -99,3 +102,24 @@ def prepare(
         disturb(side(split.test), recipe.test, recipe.seed),
         vectors,
     )
+
+
+def _check_labelled(recipe: Recipe, train: Clips, classes: Sequence[str]) -> None:
+    """Whether those whose recordings may be labelled train, and show every class."""
+    names = [str(name) for name in recipe.labelled_subjects]
+    for name in names:
+        if name not in train.subjects:
+            raise UsageError(
+                f"subject {name!r} does not train",
+                where="labelled_subjects",
+                remedy=nearest(name, train.subjects),
+            )
+    if names:
+        pairs = zip(train.subjects, train.labels.tolist(), strict=True)
+        shown = {label for subject, label in pairs if subject in names}
+        for label in set(train.labels.tolist()) - shown:
+            raise ProtocolError(
+                f"no labelled recording of class {classes[label]!r}",
+                where="labelled_subjects",
+                remedy="Name another subject too, one who has recordings of it",
+            )

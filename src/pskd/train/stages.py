@@ -65,7 +65,10 @@ def stage_key(recipe: Recipe, stage: Stage) -> str:
     """
     settings = recipe.model_dump(mode="json", exclude=_ELSEWHERE)
     own = stage.model_dump(mode="json", include={"model", "distill", "fit"})
-    if not stage.fit.quantise:  # keys younger than some checkpoints change nothing where unused
+    # Keys younger than some checkpoints change nothing where unused.
+    if not recipe.labelled_subjects:
+        del settings["labelled_subjects"]
+    if not stage.fit.quantise:
         del own["fit"]["quantise"]
     if stage.start:
         own["start"] = stage_key(recipe, find_stage(recipe, stage.start))

@@ -72,8 +72,7 @@ def make_stream(
     recipe: Recipe, stage: Stage, clips: Clips, classes: int, *, name: str, up: int
 ) -> Stream:
     """The views that a recipe gives a stage; without teachers it sees only clips with a label."""
-    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "labelled"))
-    labelled = draw_share(clips.labels, recipe.labelled, draw)
+    labelled = draw_labelled(recipe, clips)
     targets = nn.functional.one_hot(clips.labels, classes) * labelled.unsqueeze(1)
     batch_size = min(stage.fit.batch_size, len(clips))
     return Stream(
@@ -87,6 +86,18 @@ def make_stream(
         views=recipe.views,
         up=up,
     )
+
+
+def draw_labelled(recipe: Recipe, clips: Clips) -> Tensor:
+    """Training clips that keep their label [N], bool; drawn from the recipe's seed."""
+    draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "labelled"))
+    if not recipe.labelled_subjects:
+        return draw_share(clips.labels, recipe.labelled, draw)
+    names = set(map(str, recipe.labelled_subjects))
+    theirs = torch.tensor([subject in names for subject in clips.subjects]).nonzero().flatten()
+    labelled = torch.zeros(len(clips), dtype=torch.bool)
+    labelled[theirs[draw_share(clips.labels[theirs], recipe.labelled, draw)]] = True
+    return labelled
 
 
 def draw_seed(*keys: object) -> int:

@@ -257,7 +257,10 @@ def _books(place: Place, recipe: Recipe, data: Prepared, stage: Stage) -> dict[s
 
 def data_of(recipe: Recipe, place: Place) -> Prepared:
     """Data of a recipe; what was opened last is kept."""
-    keys = {"dataset", "protocol", "clips", "train_share", "embedding", "class_vectors", "test"}
+    keys = {
+        "dataset", "protocol", "clips", "train_share", "labelled_subjects", "embedding",
+        "class_vectors", "test",
+    }  # fmt: skip
     settings = recipe.model_dump(mode="json", include=keys)
     if recipe.train_share < 1 or recipe.test != TestOptions():  # drawn from the seed
         settings["seed"] = recipe.seed

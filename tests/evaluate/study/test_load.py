@@ -131,6 +131,10 @@ DATASET, PROTOCOL = RECIPE["dataset"], RECIPE["protocol"]
         ({"recipe": {"train_share": 0.5}}, "train_share", "0.5 against 1.0", "train_share"),
         ({"recipe": {"test": {"noise": 0.1, "rate": None}}},
          "test.noise", "0.1 against 0.0", "test.noise"),
+        ({"recipe": {"test": {"noise": 0.0, "rate": None, "adapt": 8}}},  # others are older
+         "test.adapt", "8 against 0", "test.adapt"),
+        ({"recipe": {"labelled_subjects": [1]}},
+         "labelled_subjects.0", "1 against absent", "labelled_subjects"),
         ({"recipe": {"dataset": {**DATASET, "options": {"placement": "hip"}}}},
          "dataset.options.placement", "hip against wrist", "dataset.options"),
         ({"recipe": {"protocol": {**PROTOCOL, "options": {"train": [1], "test": [2, 4]}}}},

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pskd.errors import UsageError
-from pskd.evaluate.compare import settings
+from pskd.evaluate.compare import recipe_settings
 from pskd.evaluate.run_files import Run
 from pskd.recipe.grid import COMPARED, covers
 
 FOLLOWS = {
     "dataset.classes": ("dataset",),
     "dataset.recordings": ("dataset",),
-    "protocol.sides": ("dataset", "protocol", "labelled", "train_share"),
+    "protocol.sides": ("dataset", "protocol", "labelled", "labelled_subjects", "train_share"),
     "protocol.subjects": ("dataset", "protocol"),
     "test recordings": ("dataset", "protocol"),
 }
@@ -83,7 +83,7 @@ def _data_of(run: Run) -> Mapping[str, str]:
     recipe = {key: part for key, part in run.recipe.items() if key in COMPARED}
     dataset, protocol = run.summary.dataset, run.summary.protocol
     return {
-        **settings(recipe),
+        **recipe_settings(recipe),
         "dataset.name": dataset.name,
         "dataset.classes": ", ".join(dataset.classes),
         "dataset.recordings": f"{dataset.recordings:,}",
