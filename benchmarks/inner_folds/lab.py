@@ -12,7 +12,7 @@ import argparse
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ from pskd.datasets.berkeley_mhad import BerkeleyMhad
 from pskd.models import Model, Signal, build
 from pskd.models.adapt import adapt
 from pskd.recipe import ViewOptions, load_recipe
-from pskd.signal.augment import Batch, make_views
+from pskd.signal.augment import Batch, make_views, rotation_matrices
 from pskd.train.fit import learning_rate
 from pskd.train.prepare import prepare
 
 FOLDS, SEEDS, CLASSES, BATCH, RATE = (1, 3, 5, 7), (0, 1, 2), 27, 32, 3e-3
+CLIPS, PRIORS = (4, 8, 16, 27, 54), (0, 4, 8, 16, 32, 64)
+"""What a student adapts to, and how much its training counts beside it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Idea:
     dynamics: float = 0.0
     style: tuple[float, float, float, bool] | None = None  # share, low, high, aligned
     averaging: float = 0.0
+    one_person: bool = False  # batches of one person each
     berkeley: bool = False  # start from weights that know Berkeley-MHAD's wrists
     label: float = 1.0  # weight of the cross-entropy with the label
     logits: float = 0.0  # weight of the fused teacher's soft targets, T = 2
@@ -64,6 +67,7 @@ IDEAS = {
     "kd_cut": Idea(cut=0.5, logits=1.0),
     "function_matching": Idea(cut=0.5, views={"mixup": 1.0}, label=0.0, logits=1.0),
     "averaging": Idea(averaging=0.99),
+    "one_person": Idea(one_person=True),
     "warp_more": Idea(views={"time_warp": 0.8}),
     "turn_more": Idea(views={"rotation": 0.3}),
     "mix_more": Idea(views={"mixup": 1.0}),
@@ -139,6 +143,17 @@ def orders(train: Tensor, g: torch.Generator) -> Any:
         yield from shuffled[: len(train) // BATCH * BATCH].split(BATCH)
 
 
+def orders_by_person(train: Tensor, subjects: Tensor, g: torch.Generator) -> Any:
+    """The same, each batch of one person."""
+    while True:
+        batches: list[Tensor] = []
+        for subject in subjects[train].unique():
+            own = train[subjects[train] == subject]
+            own = own[torch.randperm(len(own), generator=g)]
+            batches += own[: len(own) // BATCH * BATCH].split(BATCH)
+        yield from (batches[i] for i in torch.randperm(len(batches), generator=g).tolist())
+
+
 def fused_teacher(data: Data, fold: int, work: Path) -> Model:
     """The recipe's fused network without teachers of its own, 60 epochs, trained once a fold."""
     stage = next(s for s in load_recipe("utd-mhad").chain if s.name == "fused")
@@ -205,8 +220,10 @@ def berkeley_weights(root: Path, seed: int, work: Path) -> dict[str, Tensor]:
     return model.encoder.state_dict()
 
 
-def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Path) -> list[float]:
-    """Accuracy in percent: plain, then adapted to 8, 16, 27 and 54 other clips of the subject."""
+def try_idea(
+    idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Path
+) -> tuple[float, float, list[list[float]]]:
+    """Accuracy in percent, as it is and with turned clips; and gains by `CLIPS` and `PRIORS`."""
     torch.set_num_threads(1)
     train, test = data.fold(fold)
     weights = berkeley_weights(root, seed, work) if idea.berkeley else None
@@ -227,6 +244,8 @@ def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Pat
     average = deepcopy(model) if idea.averaging else None
     g = torch.Generator().manual_seed(7919 * seed + fold)
     batches, options = orders(train, g), ViewOptions(**idea.views)
+    if idea.one_person:
+        batches = orders_by_person(train, data.subjects, g)
 
     def loss(_: int) -> Tensor:
         index = next(batches)
@@ -269,8 +288,17 @@ def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Pat
 
     descend(learner, idea.epochs * (len(train) // BATCH), loss, follow)
     final = (average or model).eval()
-    torch.save(final.state_dict(), work / f"last-{fold}-{seed}.pt")
-    return [_right(final, data, test), *(_adapted(final, data, test, n) for n in (8, 16, 27, 54))]
+    turned = replace(data, x=turn(data.x, train, test))
+    gains = [[_adapted(final, data, test, n, prior) for prior in PRIORS] for n in CLIPS]
+    return _right(final, data, test), _right(final, turned, test), gains
+
+
+def turn(x: Tensor, train: Tensor, test: Tensor) -> Tensor:
+    """Clips turned so that the mean gravity of those of `test` points as that of `train` does."""
+    own, theirs = (functional.normalize(x[clips].mean((0, 2)), dim=0) for clips in (test, train))
+    axis = torch.linalg.cross(own, theirs)
+    angle = torch.atan2(axis.norm(), own @ theirs)
+    return rotation_matrices((functional.normalize(axis, dim=0) * angle)[None]) @ x
 
 
 def _seen(model: Model, batch: Batch) -> list[Tensor]:
@@ -283,14 +311,14 @@ def _right(model: Model, data: Data, clips: Tensor) -> float:
     return 100 * float((said == data.labels[clips]).float().mean())
 
 
-def _adapted(model: Model, data: Data, clips: Tensor, count: int) -> float:
+def _adapted(model: Model, data: Data, clips: Tensor, count: int, prior: float) -> float:
     """Gain by adapting to some clips, on the others; mean of six draws."""
     gains = []
     for draw in range(6):
         g = torch.Generator().manual_seed(100 * draw + count)
         order = clips[torch.randperm(len(clips), generator=g)]
         seen, rest = order[:count], order[count:]
-        worn = adapt(model, data.x[seen])
+        worn = adapt(model, data.x[seen], prior)
         gains.append(_right(worn, data, rest) - _right(model, data, rest))
     return float(np.mean(gains))
 
@@ -319,16 +347,18 @@ def main() -> None:
             delayed(try_idea)(idea, data, options.data_root, fold, seed, options.work)
             for fold, seed in pairs
         )
-        found = np.array(rows).reshape(len(SEEDS), len(FOLDS), -1)
-        plain = found[:, :, 0]
+        plain = np.array([row[0] for row in rows]).reshape(len(SEEDS), len(FOLDS))
+        gains = np.mean([row[2] for row in rows], axis=0).round(2).tolist()
         line = {
             "idea": name,
             "accuracy": round(float(plain.mean()), 2),
             "sd_of_seeds": round(float(plain.mean(1).std(ddof=1)), 2),
             "by_subject": dict(zip(map(str, FOLDS), plain.mean(0).round(1).tolist(), strict=True)),
-            "gain_by_adapting": dict(
-                zip(("8", "16", "27", "54"), found[:, :, 1:].mean((0, 1)).round(2), strict=True)
-            ),
+            "turned": round(float(np.mean([row[1] for row in rows])), 2),
+            "gain_by_clips_and_prior": {
+                clips: dict(zip(PRIORS, row, strict=True))
+                for clips, row in zip(CLIPS, gains, strict=True)
+            },
             "settings": asdict(idea),
         }
         print(json.dumps(line), flush=True)
