@@ -42,7 +42,7 @@ def adapt(
     folder = folder or run.with_name(f"{run.name}-adapted")
     recordings = [read_csv(file, rate=rate, unit=unit) for file in files]
     windows = adapt_student(find_student(run), recordings, folder)
-    notes = list(dict.fromkeys(note for file in recordings for note in file.notes))
+    notes = [f"{file.path.name}: {note}" for file in recordings for note in file.notes]
     if windows < FEW:
         notes.append(
             f"{windows} windows are few: fewer than {FEW} gained less than a point of accuracy."

@@ -10,9 +10,11 @@ import torch
 
 from pskd.data.accelerometer_file import AccelerometerFile
 from pskd.edge.predict import cut_windows
+from pskd.edge.settings import STREAM, read_settings, write_settings
 from pskd.errors import UsageError
 from pskd.models.adapt import adapt
-from pskd.models.student_folder import load_student, save_student
+from pskd.models.student_config import read_config
+from pskd.models.student_folder import CONFIG, load_student, save_student
 
 FEW = 16
 """Windows below which adapting gained less than a point (results/research-log.md)."""
@@ -21,8 +23,9 @@ FEW = 16
 def adapt_student(folder: Path, files: Iterable[AccelerometerFile], out: Path) -> int:
     """Write a student that has adapted to some recordings of a wearer; see `pskd.models.adapt`.
 
-    Recordings are cut into windows that do not overlap. What was done to a signal is added to the
-    `notes` of its file.
+    How it decides on a stream, where that was calibrated, stays as it was. Recordings are
+    cut into windows that do not overlap. What was done to a signal is added to the `notes` of its
+    file.
 
     Args:
         folder: Student folder; it is left as it is.
@@ -49,5 +52,10 @@ def adapt_student(folder: Path, files: Iterable[AccelerometerFile], out: Path) -
     adapted = adapt(student, samples)
     told = f"{config.protocol_note}; then adapted to {len(windows)} windows without labels"
     unmeasured = {"protocol_note": told, "accuracy": None, "macro_f1": None}
+    settings = read_settings(folder)
     save_student(out, adapted, config.model_copy(update=unmeasured))
+    if (folder / STREAM).exists():
+        told = f"{settings.note} Calibrated before the student adapted to its wearer.".strip()
+        same = {"student_sha256": read_config(out / CONFIG).sha256, "note": told}
+        write_settings(out, settings.model_copy(update=same))
     return len(windows)
