@@ -32,8 +32,8 @@ from pskd.train.fit import learning_rate
 from pskd.train.prepare import prepare
 
 FOLDS, SEEDS, CLASSES, BATCH, RATE = (1, 3, 5, 7), (0, 1, 2), 27, 32, 3e-3
-CLIPS, PRIORS = (4, 8, 16, 27, 54), (0, 4, 8, 16, 32, 64)
-"""What a student adapts to, and how much its training counts beside it."""
+CLIPS, PRIORS, ACTIONS = (4, 8, 16, 27, 54), (0, 4, 8, 16, 32, 64), (1, 3, 7, 14)
+"""What a student adapts to, how much its training counts beside it, and clips of few actions."""
 
 
 @dataclass(frozen=True)
@@ -222,8 +222,11 @@ def berkeley_weights(root: Path, seed: int, work: Path) -> dict[str, Tensor]:
 
 def try_idea(
     idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Path
-) -> tuple[float, float, list[list[float]]]:
-    """Accuracy in percent, as it is and with turned clips; and gains by `CLIPS` and `PRIORS`."""
+) -> tuple[float, float, list[list[float]], list[float]]:
+    """Accuracy in percent, as it is and with turned clips; and gains by adapting.
+
+    They are by `CLIPS` and `PRIORS`, and by `ACTIONS`.
+    """
     torch.set_num_threads(1)
     train, test = data.fold(fold)
     weights = berkeley_weights(root, seed, work) if idea.berkeley else None
@@ -290,7 +293,8 @@ def try_idea(
     final = (average or model).eval()
     turned = replace(data, x=turn(data.x, train, test))
     gains = [[_adapted(final, data, test, n, prior) for prior in PRIORS] for n in CLIPS]
-    return _right(final, data, test), _right(final, turned, test), gains
+    few = [_few_actions(final, data, test, count) for count in ACTIONS]
+    return _right(final, data, test), _right(final, turned, test), gains, few
 
 
 def turn(x: Tensor, train: Tensor, test: Tensor) -> Tensor:
@@ -319,6 +323,18 @@ def _adapted(model: Model, data: Data, clips: Tensor, count: int, prior: float) 
         order = clips[torch.randperm(len(clips), generator=g)]
         seen, rest = order[:count], order[count:]
         worn = adapt(model, data.x[seen], prior)
+        gains.append(_right(worn, data, rest) - _right(model, data, rest))
+    return float(np.mean(gains))
+
+
+def _few_actions(model: Model, data: Data, clips: Tensor, count: int) -> float:
+    """Gain on the other actions by adapting to all clips of a few; mean of six draws."""
+    gains = []
+    for draw in range(6):
+        g = torch.Generator().manual_seed(10 * draw + count)
+        shown = torch.isin(data.labels[clips], torch.randperm(CLASSES, generator=g)[:count])
+        worn = adapt(model, data.x[clips[shown]])
+        rest = clips[~shown]
         gains.append(_right(worn, data, rest) - _right(model, data, rest))
     return float(np.mean(gains))
 
@@ -359,6 +375,13 @@ def main() -> None:
                 clips: dict(zip(PRIORS, row, strict=True))
                 for clips, row in zip(CLIPS, gains, strict=True)
             },
+            "gain_by_actions": dict(
+                zip(
+                    ACTIONS,
+                    np.mean([row[3] for row in rows], axis=0).round(2).tolist(),
+                    strict=True,
+                )
+            ),
             "settings": asdict(idea),
         }
         print(json.dumps(line), flush=True)
