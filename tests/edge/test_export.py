@@ -17,7 +17,9 @@ from pskd.edge.targets import TARGETS, Answer, Runner, Target
 from pskd.edge.targets.torch import Torch
 from pskd.edge.worker import Answers, Worker
 from pskd.errors import CheckpointError, PskdError, UsageError
-from pskd.models.student_folder import save_student
+from pskd.models.adapt import adapt
+from pskd.models.student_config import read_config
+from pskd.models.student_folder import load_student, save_student
 
 
 class Off(Torch):
@@ -318,3 +320,22 @@ def test_a_student_without_its_run_cannot_be_checked(run: Path, tmp_path: Path):
 def test_a_folder_without_a_student(tmp_path: Path):
     with pytest.raises(UsageError, match="no finished run here"):
         load_material(tmp_path, data_root=None, cache=tmp_path)
+
+
+def test_a_student_that_came_of_the_runs_is_exported_with_its_windows(
+    run: Path, cache: Path, tmp_path: Path
+) -> None:
+    model, config = load_student(run / "student")
+    windows = load_material(run, data_root=None, cache=cache).test
+    save_student(tmp_path / "mine", adapt(model, torch.from_numpy(windows[:8])), config)
+    material = load_material(run, student=tmp_path / "mine", data_root=None, cache=cache)
+    made = export_student(material, ["torch"], tmp_path / "export")
+    own, theirs = (
+        read_config(f / "config.json").sha256 for f in (tmp_path / "mine", run / "student")
+    )
+    assert made.student_sha256 == own != theirs
+
+    other = config.model_copy(update={"classes": [f"{name}!" for name in config.classes]})
+    save_student(tmp_path / "other", model, other)
+    with pytest.raises(UsageError, match=r"other: its classes are not those of the student of"):
+        load_material(run, student=tmp_path / "other", data_root=None, cache=cache)

@@ -25,8 +25,12 @@ def export(
             metavar="A,B", help="Targets by commas, or all. Default: those that can be made here."
         ),
     ] = None,
+    student: Annotated[
+        Path | None, typer.Option(help="Student folder that `pskd adapt` made of the run's.")
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Export folder. Default: RUN/export.")
+        Path | None,
+        typer.Option("--out", help="Export folder. Default: RUN/export, or STUDENT/export."),
     ] = None,
     data_root: DataRoot = None,
     accept: Annotated[
@@ -42,8 +46,8 @@ def export(
     from pskd.edge.material import load_material
 
     names = parse_targets("all" if to is None else to)
-    material = load_material(run, data_root=data_root, cache=cache())
-    folder = folder or run / "export"
+    material = load_material(run, student=student, data_root=data_root, cache=cache())
+    folder = folder or (student or run) / "export"
 
     def told(name: str, parity: Parity) -> None:
         err.print(f"{name}: {parity.sentence}", markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from pskd.edge.settings import StreamSettings, read_settings
 from pskd.errors import UsageError
 from pskd.models.base import Model
 from pskd.models.layers import Head
+from pskd.models.student_config import read_config
 from pskd.models.student_folder import CONFIG, StudentConfig, load_student
 from pskd.recipe import load_recipe
 from pskd.train.prepare import prepare
@@ -94,11 +95,21 @@ class Material:
     settings: StreamSettings = field(default_factory=StreamSettings)
 
 
-def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material:
+def load_material(
+    run: Path, *, student: Path | None = None, data_root: Path | None, cache: Path
+) -> Material:
     """Read the student of a finished run and the data that its recipe names.
 
+    Args:
+        run: Folder of the run.
+        student: Folder of a student that came of the run's, as `pskd adapt` writes it; by default
+            the run's own.
+        data_root: Folder of the dataset's files.
+        cache: Folder of parsed datasets.
+
     Raises:
-        UsageError: There is no finished run; a student folder alone comes without windows.
+        UsageError: There is no finished run; a student folder alone comes without windows. Or the
+            student takes other windows or names other actions than the run's.
         CheckpointError: The student folder is torn, foreign or newer.
         DataError, ProtocolError: The data cannot be used as the recipe says.
     """
@@ -106,7 +117,7 @@ def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material
         raise UsageError(
             "this is a student without its run, whose windows exports are checked with",
             where=run,
-            remedy="Name the folder of the run",
+            remedy="Name the folder of the run, and this one with --student",
         )
     if not (run / "recipe.yaml").is_file() or not (run / "student").is_dir():
         raise UsageError(
@@ -114,18 +125,28 @@ def load_material(run: Path, *, data_root: Path | None, cache: Path) -> Material
             where=run,
             remedy="Name the folder of a run: `pskd train` again finishes one that was stopped",
         )
-    student, config = load_student(run / "student")
+    folder = student or run / "student"
+    model, config = load_student(folder)
+    if student:
+        own = read_config(run / "student" / CONFIG)
+        for name in ("classes", "samples", "rate", "model", "options"):
+            if getattr(own, name) != getattr(config, name):
+                raise UsageError(
+                    f"its {name} are not those of the student of {run}",
+                    where=student,
+                    remedy="Name the run that it came of",
+                )
     recipe = load_recipe(run / "recipe.yaml")
     data = prepare(recipe, data_root, cache)
     draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "calibration"))
     some = torch.randperm(len(data.train), generator=draw)[:CALIBRATION].sort().values
     return Material(
-        student,
+        model,
         config,
         _windows(data.train.select(some.tolist())),
         _windows(data.test),
         data.test.labels.numpy(),
-        read_settings(run / "student"),
+        read_settings(folder),
     )
 
 
