@@ -306,9 +306,9 @@ def test_adapt_writes_a_student_that_predicts_and_says_what_is_known_of_it(
     pskd, run: Path, csv_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "mine"
-    code, printed, told = pskd("adapt", run, csv_file, csv_file, "--out", out, "--json")
-    assert code == 0 and "fewer than 16" in told
-    assert json.loads(printed)["windows"] < 16
+    code, printed, told = pskd("adapt", run, csv_file, "--out", out, "--json")
+    assert code == 0 and "fewer than 27" in told
+    assert json.loads(printed)["windows"] < 27
     config = json.loads((out / "config.json").read_text())
     assert config["accuracy"] is None
     assert "windows without labels" in config["protocol_note"]
@@ -322,6 +322,8 @@ def test_adapt_writes_over_nothing_and_names_a_short_file(
 ) -> None:
     code, _, told = pskd("adapt", run, csv_file, "--out", run)
     assert code == 2 and "is there already" in told
+    code, _, told = pskd("adapt", run, csv_file, csv_file, "--out", tmp_path / "none")
+    assert code == 2 and "is named twice" in told
     short = tmp_path / "short.csv"
     short.write_text("\n".join(csv_file.read_text().splitlines()[:12]))
     code, _, told = pskd("adapt", run, short, "--out", tmp_path / "none", "--unit", "m/s2")

@@ -58,6 +58,21 @@ def test_how_it_decides_on_a_stream_comes_along(
     assert found.note == "On subject 1. Calibrated before the student adapted to its wearer."
 
 
+def test_settings_that_nobody_calibrated_stay_so_and_notes_do_not_grow(
+    student: Path, recording: Path, tmp_path: Path
+) -> None:
+    write_settings(student, StreamSettings(agree=2))
+    adapt_student(student, [read_csv(recording)], tmp_path / "plain")
+    assert read_settings(tmp_path / "plain") == StreamSettings(agree=2)
+
+    mine = read_config(student / "config.json").sha256
+    write_settings(student, StreamSettings(student_sha256=mine, note="x" * 1990))
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    adapt_student(student, [read_csv(recording)], once)
+    adapt_student(once, [read_csv(recording)], twice)
+    assert read_settings(once).note == read_settings(twice).note
+
+
 def test_settings_of_another_student_stop_it_before_anything_is_written(
     student: Path, recording: Path, tmp_path: Path
 ) -> None:

@@ -75,6 +75,15 @@ def test_a_strong_prior_leaves_it_as_it_was_and_the_student_is_never_touched(
     assert all(torch.equal(p, before[name]) for name, p in trained.items())
 
 
+def test_of_very_many_windows_as_many_are_used_as_fit(
+    student: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pskd.models.adapt.MOST", 4)
+    few = adapt(student, WINDOWS[[0, 4, 7, 11]], prior=4 * 5 / 12)  # of the same share
+    many = adapt(student, WINDOWS, prior=5)
+    torch.testing.assert_close(logits(few), logits(many))
+
+
 def test_what_it_cannot_adapt_to_is_named(student: Model) -> None:
     with pytest.raises(UsageError, match="no window"):
         adapt(student, WINDOWS[:0])

@@ -28,6 +28,15 @@ def test_settings_are_kept_with_the_student(run: Path, cache: Path, tmp_path: Pa
         assert curve.kept == sorted(curve.kept, reverse=True)
 
 
+def test_a_student_folder_is_calibrated_on_the_people_of_its_run(
+    run: Path, cache: Path, tmp_path: Path
+) -> None:
+    student = shutil.copytree(run / "student", tmp_path / "mine")
+    found = calibrate(student, of=run, data_root=None, cache=cache)
+    assert read_settings(student) == found.settings
+    assert not (student / "student").exists()
+
+
 def test_no_share(run: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match=r"1\.5 is no share"):
         calibrate(run, data_root=None, cache=cache, reject=1.5)

@@ -18,6 +18,7 @@ from pskd.models.student_folder import load_student
 from pskd.recipe import Recipe, load_recipe, parse_recipe
 from pskd.train.checkpoint import load_checkpoint
 from pskd.train.fit import predict
+from pskd.train.outputs import _data_note
 from pskd.train.prepare import prepare
 from pskd.train.run import evaluate, train
 from pskd.train.stages import stages
@@ -342,11 +343,15 @@ def test_only_some_subjects_keep_their_labels(tiny: Recipe, cache: Path, tmp_pat
 
     out = train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
     note = json.loads((out / "summary.json").read_text())["protocol"]["note"]
-    assert note.endswith("; only recordings of subjects 3 keep their label")
+    assert note.endswith("; only recordings of subject 3 keep their label")
 
 
 def test_who_keeps_labels_must_train_and_show_every_class(tiny: Recipe, cache: Path) -> None:
-    with pytest.raises(UsageError, match=r"labelled_subjects: subject '2' does not train"):
+    both = tiny.model_copy(update={"labelled_subjects": (3,), "labelled": 0.5})
+    assert "50% of the recordings of subject 3" in _data_note(both)
+    with pytest.raises(
+        UsageError, match=r"labelled_subjects: subject '2' does not train. Known: 1, 3"
+    ):
         prepare(tiny.model_copy(update={"labelled_subjects": (2,)}), None, cache)
     few = {"labelled_subjects": (1,), "train_share": 0.5, "seed": 1}
     with pytest.raises(ProtocolError, match=r"labelled_subjects: no labelled recording of class"):

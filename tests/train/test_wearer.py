@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pskd.errors import UsageError
 from pskd.models import Model
-from pskd.recipe import Recipe, TestOptions
+from pskd.recipe import Recipe, TestOptions, load_recipe
 from pskd.train import wearer
 from pskd.train.fit import predict
 from pskd.train.prepare import Prepared, prepare
@@ -74,8 +75,14 @@ def test_a_recipe_asks_for_it_and_the_run_says_so(
     out = train(asked, data_root=None, out=tmp_path / "run", cache=cache)
     summary, plain = (json.loads((r / "summary.json").read_text()) for r in (out, run))
     assert summary["protocol"]["note"].endswith(
-        "; adapted to 8 recordings of each test subject, without labels"
+        "; adapted to 8 recordings of each test subject (at most half of theirs), without labels"
     )
+    config = json.loads((out / "student" / "config.json").read_text())
+    assert config["accuracy"] is None  # what leaves has adapted to nobody
+    assert config["protocol_note"] == plain["protocol"]["note"]
+    assert (out / "student" / "model.safetensors").read_bytes() == (
+        run / "student" / "model.safetensors"
+    ).read_bytes()
     names = ("skeleton", "student", "sensor")
     same = [
         (out / "predictions" / f"{name}.csv").read_text()
@@ -84,3 +91,22 @@ def test_a_recipe_asks_for_it_and_the_run_says_so(
     ]
     assert same == [True, False, False]  # what sees skeletons is left as it is
     assert summary["stages"]["student"]["parameters"] == plain["stages"]["student"]["parameters"]
+
+
+def test_a_model_that_cannot_adapt_is_refused_before_any_training(
+    cache: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(
+        "demo",
+        ["dataset.options={subjects: 4, trials: 1}", "protocol.options={train: [1, 3], test: [2]}",
+         "test.adapt=8", "chain.student.model={name: xtinyhar}"],
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"test.adapt, stage 'student'.*no batch norm"):
+        train(recipe, data_root=None, out=tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_adapting_leaves_the_clips_where_they_are(tiny: Recipe, cache: Path) -> None:
+    asked = tiny.model_copy(update={"test": TestOptions(adapt=8)})
+    plain, other = (prepare(recipe, None, cache).test for recipe in (tiny, asked))
+    assert type(other.signals) is type(plain.signals)  # mapped, not read

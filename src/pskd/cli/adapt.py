@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from pskd.cli.console import JsonFlag, err, print_json, say
+from pskd.errors import UsageError
 
 app = typer.Typer()
 
@@ -35,17 +36,24 @@ def adapt(
     Example: pskd adapt runs/demo mine.csv --unit m/s2
     """
     from pskd.data.accelerometer_file import read_csv
+    from pskd.edge.settings import STREAM
     from pskd.edge.wearer import FEW, adapt_student
     from pskd.models.student_folder import find_student
 
     run = run.resolve()
     folder = folder or run.with_name(f"{run.name}-adapted")
+    for n, file in enumerate(files):
+        if file.resolve() in [other.resolve() for other in files[:n]]:
+            raise UsageError("is named twice", where=file, remedy="Name it once")
     recordings = [read_csv(file, rate=rate, unit=unit) for file in files]
     windows = adapt_student(find_student(run), recordings, folder)
     notes = [f"{file.path.name}: {note}" for file in recordings for note in file.notes]
+    if (folder / STREAM).exists():
+        notes.append("Its thresholds for streams are those from before it adapted.")
     if windows < FEW:
         notes.append(
-            f"{windows} windows are few: fewer than {FEW} gained less than a point of accuracy."
+            f"{windows} windows are few: people held out of training gained less than a point with "
+            f"fewer than {FEW}."
         )
     for note in notes:
         err.print(note, soft_wrap=True)

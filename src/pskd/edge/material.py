@@ -117,7 +117,7 @@ def load_material(
         raise UsageError(
             "this is a student without its run, whose windows exports are checked with",
             where=run,
-            remedy="Name the folder of the run, and this one with --student",
+            remedy="Name the folder of the run; `pskd export` takes this one by --student too",
         )
     if not (run / "recipe.yaml").is_file() or not (run / "student").is_dir():
         raise UsageError(
@@ -129,7 +129,7 @@ def load_material(
     model, config = load_student(folder)
     if student:
         own = read_config(run / "student" / CONFIG)
-        for name in ("classes", "samples", "rate", "model", "options"):
+        for name in ("classes", "samples", "rate", "model", "options", "dataset", "seed"):
             if getattr(own, name) != getattr(config, name):
                 raise UsageError(
                     f"its {name} are not those of the student of {run}",

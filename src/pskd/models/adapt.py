@@ -16,14 +16,17 @@ from pskd.models.base import Model
 PRIOR = 32.0
 """Windows that the training data count for, chosen on training subjects (research-log.md)."""
 
+MOST = 512
+"""Windows that go through a model at once; half an hour of a watch's."""
+
 
 def adapt(model: Model, windows: Tensor, prior: float = PRIOR) -> Model:
     """A copy of a student whose batch-norm statistics lean towards those of some windows.
 
     Layer by layer, mean and variance become those of a mixture: a share n / (n + prior) of the n
     windows, the rest of what training had left (Schneider et al. 2020; with `prior` 0 it is AdaBN,
-    Li et al. 2016). No weight is trained and no label is asked for, so size, speed and exports
-    stay as they were.
+    Li et al. 2016). No weight is trained and no label is asked for; size and speed stay. Of more
+    than `MOST` windows, as many are used, evenly spread.
 
     Args:
         model: A student; it is left as it is.
@@ -38,18 +41,30 @@ def adapt(model: Model, windows: Tensor, prior: float = PRIOR) -> Model:
     if not prior >= 0:
         raise UsageError(f"a prior of {prior:g} windows", remedy="Give 0 or more")
     adapted = deepcopy(model).eval()
-    layers = [layer for layer in adapted.modules() if isinstance(layer, _BatchNorm)]
-    if not layers:
-        raise UsageError(
-            "this student has no batch norm, whose statistics could follow a wearer",
-            remedy="Use a student of another model, temporal_cnn for one",
-        )
+    layers = batch_norms(adapted)
     share = len(windows) / (len(windows) + prior)
+    if len(windows) > MOST:
+        windows = windows[torch.linspace(0, len(windows) - 1, MOST).round().long()]
     with ExitStack() as hooks, torch.inference_mode():
         for layer in layers:
             hooks.enter_context(_leaning(layer, share))
         adapted(windows.to(next(adapted.parameters()).device))
     return adapted
+
+
+def batch_norms(model: Model) -> list[_BatchNorm]:
+    """The layers whose statistics can follow a wearer.
+
+    Raises:
+        UsageError: There is none.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    if not layers:
+        raise UsageError(
+            "this model has no batch norm, whose statistics could follow a wearer",
+            remedy="Use another one, temporal_cnn for one",
+        )
+    return layers
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pskd.errors import nearest
 
@@ -19,6 +19,10 @@ ALONE = "student_alone"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and text.isascii() else None
 
 
 class Part(BaseModel):
@@ -279,6 +283,12 @@ class Recipe(Part):
     chain: Annotated[tuple[Stage, ...], Field(min_length=1)]
     budget: Budget = Budget()
     compute: ComputeOptions = ComputeOptions()
+
+    @field_validator("labelled_subjects")
+    @classmethod
+    def _one_spelling(cls, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        texts = sorted(set(map(str, names)))
+        return tuple(int(text) if text == str(_number(text)) else text for text in texts)
 
     @model_validator(mode="after")
     def _chain_holds(self) -> Recipe:

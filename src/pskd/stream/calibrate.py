@@ -15,6 +15,7 @@ from pskd.edge.targets import Runner
 from pskd.errors import DataError, UsageError
 from pskd.evaluate.events import Interval
 from pskd.models.student_config import StudentConfig
+from pskd.models.student_folder import find_student
 from pskd.stream.evaluate import LOWEST, recognise, remember
 from pskd.stream.labelled import LongRecording
 from pskd.stream.long_recordings import long_recordings_of
@@ -123,7 +124,7 @@ def calibrate(
     settings = found.settings.model_copy(
         update={"note": note, "student_sha256": student.config.sha256}
     )
-    write_settings(run / "student", settings)
+    write_settings(find_student(run), settings)
     return found._replace(settings=settings)
 
 

@@ -102,7 +102,7 @@ def compare(
     )
     wanted = every if wanted is None else wanted
     if not wanted:
-        raise UsageError("no cell is left to train", remedy="Mend --methods or --tables")
+        raise UsageError("no cell is left to train", remedy="Mend --methods, --tables or --seeds")
     load_plugins(place.plugins)
     _refuse_foreign(out)
     wanted = [_resolved(cell, place) for cell in wanted]

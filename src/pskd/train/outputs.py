@@ -21,7 +21,7 @@ from pskd.data.clips import Clips
 from pskd.evaluate.metrics import score
 from pskd.models import Model, count_macs, count_parameters
 from pskd.models.student_folder import StudentConfig, save_student
-from pskd.recipe import Recipe, Stage
+from pskd.recipe import Recipe, Stage, TestOptions
 from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import predict, visible
 from pskd.train.prepare import Prepared
@@ -124,6 +124,10 @@ def write_student(
     """student/: what leaves for the watch."""
     window = float(data.train.seconds.median())
     block = summary["stages"][recipe.student.name]
+    # What leaves has adapted to nobody: scores of adapted ones are not its own.
+    scores = block["test"] if not recipe.test.adapt else {}
+    as_it_leaves = TestOptions(**recipe.test.model_dump(exclude={"adapt"}))
+    plain = recipe.model_copy(update={"test": as_it_leaves})
     config = StudentConfig(
         model=recipe.student.model.name,
         options=recipe.student.model.options,
@@ -138,9 +142,9 @@ def write_student(
         normalisation="inside the model: raw samples in g go in",
         placement=data.source.placement,
         protocol=data.split.name,
-        protocol_note=data.split.note + _data_note(recipe),
-        accuracy=block["test"]["accuracy"],
-        macro_f1=block["test"]["macro_f1"],
+        protocol_note=data.split.note + _data_note(plain),
+        accuracy=scores.get("accuracy"),
+        macro_f1=scores.get("macro_f1"),
         parameters=block["parameters"],
         macs=block["macs"],
         licence=data.source.licence,
@@ -195,10 +199,12 @@ def _data_note(recipe: Recipe) -> str:
     notes = []
     if recipe.train_share < 1:
         notes.append(f"{recipe.train_share:.0%} of the training recordings are used")
-    if recipe.labelled < 1:
-        notes.append(f"{recipe.labelled:.0%} of the training recordings keep their label")
     if names := recipe.labelled_subjects:
-        notes.append(f"only recordings of subjects {', '.join(map(str, names))} keep their label")
+        whose = f"recordings of subject{'s' * (len(names) > 1)} {', '.join(map(str, names))}"
+        share = f"{recipe.labelled:.0%} of the" if recipe.labelled < 1 else "only"
+        notes.append(f"{share} {whose} keep their label")
+    elif recipe.labelled < 1:
+        notes.append(f"{recipe.labelled:.0%} of the training recordings keep their label")
     test = recipe.test
     if test.noise:
         notes.append(f"noise of {test.noise:g} g added to the test side")
@@ -207,7 +213,10 @@ def _data_note(recipe: Recipe) -> str:
     if test.rate is not None:
         notes.append(f"{test.rate:g} samples a second left on the test side")
     if test.adapt:
-        notes.append(f"adapted to {test.adapt} recordings of each test subject, without labels")
+        notes.append(
+            f"adapted to {test.adapt} recordings of each test subject (at most half of theirs), "
+            "without labels"
+        )
     return "".join(f"; {note}" for note in notes)
 
 

@@ -112,12 +112,12 @@ def _check_labelled(recipe: Recipe, train: Clips, classes: Sequence[str]) -> Non
             raise UsageError(
                 f"subject {name!r} does not train",
                 where="labelled_subjects",
-                remedy=nearest(name, train.subjects),
+                remedy=nearest(name, set(train.subjects)),
             )
     if names:
         pairs = zip(train.subjects, train.labels.tolist(), strict=True)
         shown = {label for subject, label in pairs if subject in names}
-        for label in set(train.labels.tolist()) - shown:
+        for label in sorted(set(train.labels.tolist()) - shown):
             raise ProtocolError(
                 f"no labelled recording of class {classes[label]!r}",
                 where="labelled_subjects",

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
 from pskd.models import Model, Signal, build, count_macs
+from pskd.models.adapt import batch_norms
 from pskd.recipe import ALONE, DistillOptions, Recipe, Stage
 from pskd.train.equalise import equalise
 from pskd.train.fit import Progress, fit, make_objective, visible
@@ -154,7 +155,8 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
     """Build a model and its loss, and run the model once.
 
     Raises:
-        UsageError: The options of the model or of a loss do not fit.
+        UsageError: The options of the model or of a loss do not fit, or the model cannot adapt to
+            test subjects as `test.adapt` asks.
         DataError: A side without any clip that it can see.
     """
     try:
@@ -166,6 +168,12 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
             where=f"chain.{stage.name}.model",
             remedy="Change its options",
         ) from error
+    if recipe.test.adapt and model.inputs == ("acceleration",):
+        try:
+            batch_norms(model)
+        except UsageError as error:
+            where = f"test.adapt, stage {stage.name!r}"
+            raise UsageError(error.what, where=where, remedy="Leave test.adapt at 0") from error
     teachers = {
         t.stage: build_model(find_stage(recipe, t.stage), prepared.signal) for t in stage.teachers
     }

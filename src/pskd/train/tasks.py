@@ -262,7 +262,9 @@ def data_of(recipe: Recipe, place: Place) -> Prepared:
         "class_vectors", "test",
     }  # fmt: skip
     settings = recipe.model_dump(mode="json", include=keys)
-    if recipe.train_share < 1 or recipe.test != TestOptions():  # drawn from the seed
+    del settings["test"]["adapt"]  # of what is made of the data
+    if recipe.train_share < 1 or recipe.test != TestOptions(adapt=recipe.test.adapt):
+        # drawn from the seed
         settings["seed"] = recipe.seed
     settings["vectors"] = any(wants_class_vectors(stage) for stage in recipe.chain)
     # A worker of a cluster outlives a command, and the files may have changed since.

@@ -12,7 +12,7 @@ from pskd.recipe.grid import COMPARED, covers
 FOLLOWS = {
     "dataset.classes": ("dataset",),
     "dataset.recordings": ("dataset",),
-    "protocol.sides": ("dataset", "protocol", "labelled", "labelled_subjects", "train_share"),
+    "protocol.sides": ("dataset", "protocol", "labelled", "train_share"),
     "protocol.subjects": ("dataset", "protocol"),
     "test recordings": ("dataset", "protocol"),
 }
