@@ -12,94 +12,26 @@ import argparse
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from ideas import IDEAS, Idea
 from joblib import Parallel, delayed
+from judge import CLASSES, FOLDS, SEEDS, Data, Judged, judge, summary
 from torch import Tensor, nn
 from torch.nn import functional
 from views import Styles, cut, dynamics, wander
 
 from pskd.datasets.berkeley_mhad import BerkeleyMhad
 from pskd.models import Model, Signal, build
-from pskd.models.adapt import adapt
 from pskd.recipe import ViewOptions, load_recipe
-from pskd.signal.augment import Batch, make_views, rotation_matrices
+from pskd.signal.augment import Batch, make_views
 from pskd.train.fit import learning_rate
 from pskd.train.prepare import prepare
 
-FOLDS, SEEDS, CLASSES, BATCH, RATE = (1, 3, 5, 7), (0, 1, 2), 27, 32, 3e-3
-CLIPS, PRIORS, ACTIONS = (4, 8, 16, 27, 54), (0, 4, 8, 16, 32, 64), (1, 3, 7, 14)
-"""What a student adapts to, how much its training counts beside it, and clips of few actions."""
-
-
-@dataclass(frozen=True)
-class Idea:
-    """What is done beside, or instead of, what the student alone gets."""
-
-    epochs: int = 100
-    views: dict[str, float] = field(default_factory=dict)
-    cut: float = 0.0
-    wander: float = 0.0
-    dynamics: float = 0.0
-    style: tuple[float, float, float, bool] | None = None  # share, low, high, aligned
-    averaging: float = 0.0
-    one_person: bool = False  # batches of one person each
-    berkeley: bool = False  # start from weights that know Berkeley-MHAD's wrists
-    label: float = 1.0  # weight of the cross-entropy with the label
-    logits: float = 0.0  # weight of the fused teacher's soft targets, T = 2
-    hint: float = 0.0  # weight of VID between time features
-
-
-IDEAS = {
-    "alone": Idea(),
-    "cut": Idea(cut=0.5),
-    "posture_force": Idea(wander=0.3, dynamics=0.3),
-    "posture": Idea(wander=0.3),
-    "force": Idea(dynamics=0.3),
-    "style": Idea(style=(0.5, 0.0, 1.0, True)),
-    "style_beyond": Idea(style=(0.5, -0.5, 1.0, True)),
-    "berkeley_first": Idea(berkeley=True),
-    "vid_kd_cut": Idea(cut=0.5, logits=0.5, hint=1.0),
-    "kd_cut": Idea(cut=0.5, logits=1.0),
-    "function_matching": Idea(cut=0.5, views={"mixup": 1.0}, label=0.0, logits=1.0),
-    "averaging": Idea(averaging=0.99),
-    "one_person": Idea(one_person=True),
-    "warp_more": Idea(views={"time_warp": 0.8}),
-    "turn_more": Idea(views={"rotation": 0.3}),
-    "mix_more": Idea(views={"mixup": 1.0}),
-}
-
-
-@dataclass(frozen=True)
-class Data:
-    """The training side of UTD-MHAD."""
-
-    x: Tensor
-    skeleton: Tensor
-    labels: Tensor
-    subjects: Tensor
-    signal: Signal
-
-    def fold(self, held_out: int) -> tuple[Tensor, Tensor]:
-        """Clips to train on and clips to test."""
-        out = self.subjects == held_out
-        return (~out).nonzero().flatten(), out.nonzero().flatten()
-
-    def batch(self, index: Tensor, skeletons: bool) -> Batch:
-        """Clips as they are; two frames of one joint where nobody looks at skeletons."""
-        skeleton = self.skeleton[index]
-        there = torch.ones(len(index), dtype=torch.bool)
-        return Batch(
-            self.x[index],
-            skeleton if skeletons else skeleton[:, :2, :1],
-            there,
-            there,
-            functional.one_hot(self.labels[index], CLASSES).float(),
-        )
+BATCH, RATE = 32, 3e-3
 
 
 def read(root: Path, work: Path) -> Data:
@@ -220,13 +152,8 @@ def berkeley_weights(root: Path, seed: int, work: Path) -> dict[str, Tensor]:
     return model.encoder.state_dict()
 
 
-def try_idea(
-    idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Path
-) -> tuple[float, float, list[list[float]], list[float]]:
-    """Accuracy in percent, as it is and with turned clips; and gains by adapting.
-
-    They are by `CLIPS` and `PRIORS`, and by `ACTIONS`.
-    """
+def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Path) -> Judged:
+    """Train a student by an idea and judge it on the subject that was held out."""
     torch.set_num_threads(1)
     train, test = data.fold(fold)
     weights = berkeley_weights(root, seed, work) if idea.berkeley else None
@@ -291,52 +218,11 @@ def try_idea(
 
     descend(learner, idea.epochs * (len(train) // BATCH), loss, follow)
     final = (average or model).eval()
-    turned = replace(data, x=turn(data.x, train, test))
-    gains = [[_adapted(final, data, test, n, prior) for prior in PRIORS] for n in CLIPS]
-    few = [_few_actions(final, data, test, count) for count in ACTIONS]
-    return _right(final, data, test), _right(final, turned, test), gains, few
-
-
-def turn(x: Tensor, train: Tensor, test: Tensor) -> Tensor:
-    """Clips turned so that the mean gravity of those of `test` points as that of `train` does."""
-    own, theirs = (functional.normalize(x[clips].mean((0, 2)), dim=0) for clips in (test, train))
-    axis = torch.linalg.cross(own, theirs)
-    angle = torch.atan2(axis.norm(), own @ theirs)
-    return rotation_matrices((functional.normalize(axis, dim=0) * angle)[None]) @ x
+    return judge(final, data, train, test)
 
 
 def _seen(model: Model, batch: Batch) -> list[Tensor]:
     return [getattr(batch, name) for name in model.inputs]
-
-
-@torch.inference_mode()
-def _right(model: Model, data: Data, clips: Tensor) -> float:
-    said = model(data.x[clips]).logits.argmax(1)
-    return 100 * float((said == data.labels[clips]).float().mean())
-
-
-def _adapted(model: Model, data: Data, clips: Tensor, count: int, prior: float) -> float:
-    """Gain by adapting to some clips, on the others; mean of six draws."""
-    gains = []
-    for draw in range(6):
-        g = torch.Generator().manual_seed(100 * draw + count)
-        order = clips[torch.randperm(len(clips), generator=g)]
-        seen, rest = order[:count], order[count:]
-        worn = adapt(model, data.x[seen], prior)
-        gains.append(_right(worn, data, rest) - _right(model, data, rest))
-    return float(np.mean(gains))
-
-
-def _few_actions(model: Model, data: Data, clips: Tensor, count: int) -> float:
-    """Gain on the other actions by adapting to all clips of a few; mean of six draws."""
-    gains = []
-    for draw in range(6):
-        g = torch.Generator().manual_seed(10 * draw + count)
-        shown = torch.isin(data.labels[clips], torch.randperm(CLASSES, generator=g)[:count])
-        worn = adapt(model, data.x[clips[shown]])
-        rest = clips[~shown]
-        gains.append(_right(worn, data, rest) - _right(model, data, rest))
-    return float(np.mean(gains))
 
 
 def main() -> None:
@@ -363,27 +249,8 @@ def main() -> None:
             delayed(try_idea)(idea, data, options.data_root, fold, seed, options.work)
             for fold, seed in pairs
         )
-        plain = np.array([row[0] for row in rows]).reshape(len(SEEDS), len(FOLDS))
-        gains = np.mean([row[2] for row in rows], axis=0).round(2).tolist()
-        line = {
-            "idea": name,
-            "accuracy": round(float(plain.mean()), 2),
-            "sd_of_seeds": round(float(plain.mean(1).std(ddof=1)), 2),
-            "by_subject": dict(zip(map(str, FOLDS), plain.mean(0).round(1).tolist(), strict=True)),
-            "turned": round(float(np.mean([row[1] for row in rows])), 2),
-            "gain_by_clips_and_prior": {
-                clips: dict(zip(PRIORS, row, strict=True))
-                for clips, row in zip(CLIPS, gains, strict=True)
-            },
-            "gain_by_actions": dict(
-                zip(
-                    ACTIONS,
-                    np.mean([row[3] for row in rows], axis=0).round(2).tolist(),
-                    strict=True,
-                )
-            ),
-            "settings": asdict(idea),
-        }
+        found = summary(dict(zip(pairs, rows, strict=True)))
+        line = {"idea": name, **found, "settings": asdict(idea)}
         print(json.dumps(line), flush=True)
 
 
