@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pskd.models import Model, Signal
-from pskd.models.adapt import adapt
+from pskd.models.adapt import PRIOR, adapt
 from pskd.signal.augment import Batch, rotation_matrices
 
 FOLDS, SEEDS, CLASSES = (1, 3, 5, 7), (0, 1, 2), 27
@@ -161,9 +161,7 @@ def _adapted(model: Model, data: Data, clips: Tensor, count: int, prior: float) 
     for draw in range(6):
         g = torch.Generator().manual_seed(100 * draw + count)
         order = clips[torch.randperm(len(clips), generator=g)]
-        seen, rest = order[:count], order[count:]
-        worn = adapt(model, data.x[seen], prior)
-        gains.append(_right(worn, data, rest) - _right(model, data, rest))
+        gains.append(_gain(model, data, order[:count], order[count:], prior))
     return float(np.mean(gains))
 
 
@@ -173,7 +171,10 @@ def _few_actions(model: Model, data: Data, clips: Tensor, count: int) -> float:
     for draw in range(6):
         g = torch.Generator().manual_seed(10 * draw + count)
         shown = torch.isin(data.labels[clips], torch.randperm(CLASSES, generator=g)[:count])
-        worn = adapt(model, data.x[clips[shown]])
-        rest = clips[~shown]
-        gains.append(_right(worn, data, rest) - _right(model, data, rest))
+        gains.append(_gain(model, data, clips[shown], clips[~shown], PRIOR))
     return float(np.mean(gains))
+
+
+def _gain(model: Model, data: Data, seen: Tensor, rest: Tensor, prior: float) -> float:
+    """Of adapting to some clips, on the rest, in points."""
+    return _right(adapt(model, data.x[seen], prior), data, rest) - _right(model, data, rest)

@@ -25,13 +25,17 @@ from torch.nn import functional
 from views import Styles, cut, dynamics, wander
 
 from pskd.datasets.berkeley_mhad import BerkeleyMhad
+from pskd.distill.losses.kd import kd
 from pskd.models import Model, Signal, build
-from pskd.recipe import ViewOptions, load_recipe
+from pskd.recipe import FitOptions, ViewOptions, load_recipe
 from pskd.signal.augment import Batch, make_views
-from pskd.train.fit import learning_rate
+from pskd.train.fit import make_optimizer, set_learning_rate
+from pskd.train.lessons import signals
 from pskd.train.prepare import prepare
+from pskd.train.state import move_average
 
-BATCH, RATE = 32, 3e-3
+FIT = FitOptions()
+BATCH = FIT.batch_size
 
 
 def read(root: Path, work: Path) -> Data:
@@ -50,12 +54,11 @@ def read(root: Path, work: Path) -> Data:
 def descend(
     model: nn.Module, steps: int, loss_of: Callable[[int], Tensor], after: Callable[[int], None]
 ) -> None:
-    """Train with AdamW and one cycle, as recipes do."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02, fused=True)
+    """Train with AdamW and one cycle, as recipes do by default."""
+    optimizer = make_optimizer(model, FIT)
     model.train()
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, RATE, 0.2)
+        set_learning_rate(optimizer, step, steps, FIT)
         loss = loss_of(step)
         optimizer.zero_grad()
         loss.backward()
@@ -101,12 +104,12 @@ def fused_teacher(data: Data, fold: int, work: Path) -> Model:
 
     def loss(_: int) -> Tensor:
         view = make_views(data.batch(next(batches), True), ViewOptions(), g)
-        return cross_entropy(model(*_seen(model, view)).logits, view.target)
+        return cross_entropy(model(*signals(model, view)).logits, view.target)
 
     descend(model, 60 * (len(train) // BATCH), loss, lambda _: None)
     model.eval()
     with torch.inference_mode():
-        said = model(*_seen(model, data.batch(test, True))).logits.argmax(1)
+        said = model(*signals(model, data.batch(test, True))).logits.argmax(1)
     right = float((said == data.labels[test]).float().mean())
     print(json.dumps({"teacher": fold, "accuracy": round(100 * right, 1)}), flush=True)
     torch.save(model.state_dict(), path)
@@ -195,10 +198,9 @@ def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Pat
         if teacher is None:
             return total
         with torch.no_grad():
-            told = teacher(*_seen(teacher, view))
+            told = teacher(*signals(teacher, view))
         if idea.logits:
-            pair = (said.logits / 2).log_softmax(-1), (told.logits / 2).softmax(-1)
-            total = total + idea.logits * 4 * functional.kl_div(*pair, reduction="batchmean")
+            total = total + idea.logits * kd(said.logits, told.logits, 2.0).mean()
         if idea.hint:
             mine = learner["hint"](said.features)
             theirs = functional.adaptive_avg_pool1d(told.features, mine.shape[-1])
@@ -207,22 +209,13 @@ def try_idea(idea: Idea, data: Data, root: Path, fold: int, seed: int, work: Pat
             total = total + idea.hint * apart.mean()
         return total
 
-    @torch.no_grad()
     def follow(step: int) -> None:
         if average is not None:
-            keep = min(idea.averaging, (step + 1) / (step + 10))
-            for mean, now in zip(average.parameters(), model.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
-            for mean, now in zip(average.buffers(), model.buffers(), strict=True):
-                mean.copy_(now)
+            move_average(average, model, idea.averaging, step)
 
     descend(learner, idea.epochs * (len(train) // BATCH), loss, follow)
     final = (average or model).eval()
     return judge(final, data, train, test)
-
-
-def _seen(model: Model, batch: Batch) -> list[Tensor]:
-    return [getattr(batch, name) for name in model.inputs]
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from pskd.cli.console import JsonFlag, err, print_json, say
+from pskd.cli.console import JsonFlag, Rate, Unit, err, print_json, say
 from pskd.errors import UsageError
 
 app = typer.Typer()
@@ -22,11 +22,8 @@ def adapt(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Student folder. Default: RUN-adapted.")
     ] = None,
-    unit: Annotated[
-        Literal["g", "m/s2", "auto"],
-        typer.Option(help="Unit of the files; auto reads it off gravity."),
-    ] = "auto",
-    rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    unit: Unit = "auto",
+    rate: Rate = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Fit a student to its wearer by recordings without labels: a minute or two of all actions.

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -30,6 +30,8 @@ from pskd.cli.console import (
     DataRoot,
     JsonFlag,
     Plugins,
+    Rate,
+    Unit,
     bar,
     cache,
     err,
@@ -147,11 +149,8 @@ def report(
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
     file: Annotated[Path, typer.Argument(help="CSV with columns t,x,y,z, or x,y,z and --rate.")],
-    unit: Annotated[
-        Literal["g", "m/s2", "auto"],
-        typer.Option(help="Unit of the file; auto reads it off gravity."),
-    ] = "auto",
-    rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    unit: Unit = "auto",
+    rate: Rate = None,
     hop: Annotated[float | None, typer.Option(help="Seconds between windows.")] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pooch
 import typer
@@ -32,6 +32,11 @@ out = Console(width=None if sys.stdout.isatty() else 120, emoji=False)  # tables
 err = Console(stderr=True, emoji=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Unit = Annotated[
+    Literal["g", "m/s2", "auto"],
+    typer.Option(help="Unit of the recording; auto reads it off gravity."),
+]
+Rate = Annotated[float | None, typer.Option(help="Samples a second, without a t.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
 ]

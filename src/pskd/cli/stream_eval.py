@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, say
+from pskd.cli.console import DataRoot, JsonFlag, Rate, Unit, cache, err, out, print_json, say
 from pskd.errors import UsageError
 from pskd.files import write_atomic
 
@@ -75,6 +75,8 @@ def calibrate(
 
     Example: pskd calibrate runs/demo --reject 0.02
     """
+    from pskd.edge.settings import STREAM
+    from pskd.models.student_folder import find_student
     from pskd.stream.calibrate import calibrate as calibrate_run
 
     found = calibrate_run(
@@ -90,7 +92,7 @@ def calibrate(
         )
         return
     _show_calibration(found)
-    say(f"Written: {run / 'student' / 'stream.json'}")
+    say(f"Written: {find_student(run) / STREAM}")
     if any((run / "export").glob("html*/*.html")):
         say(f"The page holds the settings of before: pskd export {run} --to html")
 
@@ -105,11 +107,8 @@ def stream_eval(
     labels: Annotated[
         Path | None, typer.Option(help="CSV with start,stop,label of the recording.")
     ] = None,
-    unit: Annotated[
-        Literal["g", "m/s2", "auto"],
-        typer.Option(help="Unit of the recording; auto reads it off gravity."),
-    ] = "auto",
-    rate: Annotated[float | None, typer.Option(help="Samples a second, without a t.")] = None,
+    unit: Unit = "auto",
+    rate: Rate = None,
     of: Of = None,
     data_root: DataRoot = None,
     folder: Annotated[

@@ -255,6 +255,11 @@ class TestOptions(Part):
     rate: Annotated[float, Field(gt=0)] | None = None
     adapt: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether the clips themselves are changed."""
+        return bool(self.noise or self.rotation or self.rate)
+
 
 class Recipe(Part):
     """All of a run. The last stage of the chain is the student.

@@ -20,7 +20,7 @@ def disturb(clips: Clips, options: TestOptions, seed: int) -> Clips:
     A slower sensor takes fewer samples of the recording, and what lies between is interpolated;
     its own filter against aliasing is not simulated.
     """
-    if options == TestOptions(adapt=options.adapt):  # which is about models, not about clips
+    if not options.disturbs:
         return clips
     draw = torch.Generator().manual_seed(draw_seed(seed, "test"))
     x = clips.read("acceleration", torch.arange(len(clips)))

@@ -21,7 +21,7 @@ from pskd.data.clips import Clips
 from pskd.evaluate.metrics import score
 from pskd.models import Model, count_macs, count_parameters
 from pskd.models.student_folder import StudentConfig, save_student
-from pskd.recipe import Recipe, Stage, TestOptions
+from pskd.recipe import Recipe, Stage
 from pskd.train.checkpoint import write_run_file
 from pskd.train.fit import predict, visible
 from pskd.train.prepare import Prepared
@@ -126,8 +126,7 @@ def write_student(
     block = summary["stages"][recipe.student.name]
     # What leaves has adapted to nobody: scores of adapted ones are not its own.
     scores = block["test"] if not recipe.test.adapt else {}
-    as_it_leaves = TestOptions(**recipe.test.model_dump(exclude={"adapt"}))
-    plain = recipe.model_copy(update={"test": as_it_leaves})
+    plain = recipe.model_copy(update={"test": recipe.test.model_copy(update={"adapt": 0})})
     config = StudentConfig(
         model=recipe.student.model.name,
         options=recipe.student.model.options,

@@ -83,18 +83,22 @@ class State:
         """The averaged weights where there are any, else the last ones."""
         return (self.average or self.learner).model
 
-    @torch.no_grad()
     def update_average(self, decay: float, step: int) -> None:
-        """Exponential moving average, faster at first so that it forgets the initial weights."""
-        if not self.average:
-            return
-        keep = min(decay, (1 + step) / (10 + step))
-        new = self.learner.state_dict()
-        for name, old in self.average.state_dict().items():
-            if old.is_floating_point():
-                old.lerp_(new[name], 1 - keep)
-            else:
-                old.copy_(new[name])
+        """Move the average, where there is one, towards the weights after a step."""
+        if self.average:
+            move_average(self.average, self.learner, decay, step)
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, now: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average, faster at first so that it forgets the initial weights."""
+    keep = min(decay, (1 + step) / (10 + step))
+    new = now.state_dict()
+    for name, old in average.state_dict().items():
+        if old.is_floating_point():
+            old.lerp_(new[name], 1 - keep)
+        else:
+            old.copy_(new[name])
 
 
 def load_verified(

@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from pskd.distill.objective import wants_class_vectors
 from pskd.errors import PskdError
 from pskd.models import Model
-from pskd.recipe import Recipe, Stage, TestOptions
+from pskd.recipe import Recipe, Stage
 from pskd.recipe.grid import Cell
 from pskd.train.checkpoint import link, write_run_file
 from pskd.train.fit_stacked import Pupil, fit_stacked
@@ -263,8 +263,7 @@ def data_of(recipe: Recipe, place: Place) -> Prepared:
     }  # fmt: skip
     settings = recipe.model_dump(mode="json", include=keys)
     del settings["test"]["adapt"]  # of what is made of the data
-    if recipe.train_share < 1 or recipe.test != TestOptions(adapt=recipe.test.adapt):
-        # drawn from the seed
+    if recipe.train_share < 1 or recipe.test.disturbs:  # drawn from the seed
         settings["seed"] = recipe.seed
     settings["vectors"] = any(wants_class_vectors(stage) for stage in recipe.chain)
     # A worker of a cluster outlives a command, and the files may have changed since.
