@@ -4,10 +4,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
 
+from pskd.distill.losses import LOSSES
+from pskd.models import MODELS
 from pskd.recipe import Recipe, load_recipe
 from pskd.train.run import train
 
@@ -41,6 +44,13 @@ def read_in_this_process() -> Iterator[None]:
     """Small data are read faster without worker processes; their own tests ask for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PSKD_WORKERS", "0")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def tables_as_shipped() -> Iterator[None]:
+    """Models and losses that a test enters into the tables leave with it."""
+    with patch.dict(MODELS), patch.dict(LOSSES):
         yield
 
 

@@ -49,23 +49,20 @@ def test_the_dataset_of_the_page_on_adding_one(
 
 def test_the_loss_of_the_page_on_comparing_trains_by_its_name() -> None:
     (code,) = [b for b in blocks("compare.md", "python") if "@register" in b]
-    try:
-        exec(compile(code, "compare.md", "exec"), {"__name__": "cosine_hint"})
-        assert "cosine_hint" in LOSSES
-        stage = Stage.model_validate(
-            {
-                "name": "student",
-                "model": {"name": "temporal_cnn"},
-                "teachers": ["fused"],
-                "distill": {"losses": [{"name": "cosine_hint", "options": {"bias": False}}]},
-            }
-        )
-        sizes = Sizes(4, 3)
-        made = Objective(stage, sizes, {"fused": sizes}, classes=2, clips=9, coordinates=None)
-        (weight,) = [p for name, p in made.named_parameters() if name.endswith("map.weight")]
-        assert weight.shape == (3, 3)
-    finally:
-        LOSSES.pop("cosine_hint", None)
+    exec(compile(code, "compare.md", "exec"), {"__name__": "cosine_hint"})
+    assert "cosine_hint" in LOSSES
+    stage = Stage.model_validate(
+        {
+            "name": "student",
+            "model": {"name": "temporal_cnn"},
+            "teachers": ["fused"],
+            "distill": {"losses": [{"name": "cosine_hint", "options": {"bias": False}}]},
+        }
+    )
+    sizes = Sizes(4, 3)
+    made = Objective(stage, sizes, {"fused": sizes}, classes=2, clips=9, coordinates=None)
+    (weight,) = [p for name, p in made.named_parameters() if name.endswith("map.weight")]
+    assert weight.shape == (3, 3)
 
 
 def test_the_grid_of_the_page_on_comparing_holds(tmp_path: Path) -> None:

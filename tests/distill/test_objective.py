@@ -1,6 +1,5 @@
 """Losses by name: what each is given, of which clips, and how their values are weighed."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -77,7 +76,7 @@ def value(
 
 
 @pytest.fixture
-def spy() -> Iterator[list[dict[str, Any]]]:
+def spy() -> list[dict[str, Any]]:
     """Losses that keep what they are given and say how many clips that was."""
     calls: list[dict[str, Any]] = []
 
@@ -110,9 +109,7 @@ def spy() -> Iterator[list[dict[str, Any]]]:
     register("spy_each")(Each)
     register("spy_all")(All)
     register("spy_body")(Body)
-    yield calls
-    for name in ("spy_each", "spy_all", "spy_body"):
-        del LOSSES[name]
+    return calls
 
 
 def test_a_loss_of_one_teacher_is_asked_for_each_about_the_clips_that_have_it(
