@@ -1,6 +1,7 @@
 """Small students with weights and statistics of some size, and windows to calibrate them with."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from pskd.edge.material import Material
 from pskd.models import build, count_macs, count_parameters
 from pskd.models.base import Signal
+from pskd.models.student_config import read_config
 from pskd.models.student_folder import StudentConfig
 
 SMALL = {"widths": (12, 12, 16), "strides": (2, 1, 2), "stem": 8, "kernel": 5}
@@ -71,3 +73,14 @@ def gaf_material() -> Material:
 @pytest.fixture(scope="session")
 def made() -> Callable[..., Material]:
     return make_material
+
+
+@pytest.fixture
+def recording(run: Path, tmp_path: Path) -> Path:
+    """A CSV file of three and a half windows of the run's student."""
+    seconds = read_config(run / "student" / "config.json").window_seconds
+    t = np.arange(0, 3.5 * seconds, 1 / 50)
+    signal = np.c_[np.sin(4 * t), 0.2 * np.cos(7 * t), np.ones(len(t))]
+    path = tmp_path / "mine.csv"
+    np.savetxt(path, np.c_[t, signal], delimiter=",", header="t,x,y,z", comments="")
+    return path

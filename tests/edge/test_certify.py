@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from pskd.cli import certify as commands
+from pskd.data.accelerometer_file import read_csv
 from pskd.edge import bench as module
 from pskd.edge.certify import FILE, PAGE, certify
 from pskd.edge.export import export_student
 from pskd.edge.golden import golden_windows, load_golden
 from pskd.edge.material import Material, load_material
+from pskd.edge.wearer import adapt_student
 from pskd.errors import CheckpointError, DataError, PskdError, UsageError
 from pskd.evaluate.certificate.facts import Certificate, load_certificate
 from tests.edge import fakes
@@ -186,6 +188,26 @@ def test_commands(call, run: Path, cache: Path, tmp_path: Path, monkeypatch: pyt
         call("certify", run, "--folder", folder, "--calls", 20, "--json")
     assert failed.value.exit_code == 1
     assert load_certificate(folder / FILE).failed == ["off"]
+
+
+def test_a_student_that_adapted_is_certified_by_its_run(
+    call,
+    run: Path,
+    recording: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("pskd.edge.parity.Worker", fakes.Here)
+    adapted = tmp_path / "adapted"
+    adapt_student(run / "student", [read_csv(recording)], adapted)
+    material = load_material(run, student=adapted, data_root=None, cache=cache)
+    export_student(material, ["torch"], adapted / "export")
+    assert "is the student" in call("certify", run, "--student", adapted, "--calls", 20)
+    found = load_certificate(adapted / "export" / FILE)
+    assert found.student.sha256 == material.config.sha256
+    with pytest.raises(CheckpointError, match="exports of another student"):
+        call("certify", run, "--folder", adapted / "export")
 
 
 def test_bench_fails_after_it_printed_everything(

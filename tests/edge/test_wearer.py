@@ -22,16 +22,6 @@ def student(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run / "student", tmp_path / "student"))
 
 
-@pytest.fixture
-def recording(student: Path, tmp_path: Path) -> Path:
-    seconds = read_config(student / "config.json").window_seconds
-    t = np.arange(0, 3.5 * seconds, 1 / 50)
-    signal = np.c_[np.sin(4 * t), 0.2 * np.cos(7 * t), np.ones(len(t))]
-    path = tmp_path / "mine.csv"
-    np.savetxt(path, np.c_[t, signal], delimiter=",", header="t,x,y,z", comments="")
-    return path
-
-
 def test_it_adapts_to_windows_that_do_not_overlap(
     student: Path, recording: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json, say
+from pskd.cli.console import DataRoot, JsonFlag, Student, cache, err, out, print_json, say
 from pskd.errors import PskdError, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ Calls = Annotated[int, typer.Option(min=10, help="Calls of each export that are 
 def certify(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data_root: DataRoot = None,
+    student: Student = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Export folder. Default: RUN/export.")
+        Path | None,
+        typer.Option("--folder", help="Export folder. Default: RUN/export, or STUDENT/export."),
     ] = None,
     calls: Calls = 2000,
     as_json: JsonFlag = False,
@@ -40,10 +42,10 @@ def certify(
     from pskd.edge.material import load_material
     from pskd.evaluate.certificate.words import DASH, STATUS, drop, headline, size, small, time, why
 
-    folder = folder or run / "export"
+    folder = folder or (student or run) / "export"
     open_exports(folder)  # before the data are read, which may take long
-    material = load_material(run, data_root=data_root, cache=cache())
-    certificate = make(folder, material, run / "student", calls=calls)
+    material = load_material(run, student=student, data_root=data_root, cache=cache())
+    certificate = make(folder, material, student or run / "student", calls=calls)
     if as_json:
         print_json(certificate.model_dump(mode="json"))
     else:

@@ -41,6 +41,10 @@ DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with the dataset's own files.")
 ]
 
+Student = Annotated[
+    Path | None, typer.Option(help="Student folder that `pskd adapt` made of the run's.")
+]
+
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help="Python file with models or losses of your own; again."),

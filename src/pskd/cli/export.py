@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pskd.cli.console import DataRoot, JsonFlag, cache, err, out, print_json
+from pskd.cli.console import DataRoot, JsonFlag, Student, cache, err, out, print_json
 
 if TYPE_CHECKING:
     from pskd.edge.parity import Parity
@@ -25,9 +25,7 @@ def export(
             metavar="A,B", help="Targets by commas, or all. Default: those that can be made here."
         ),
     ] = None,
-    student: Annotated[
-        Path | None, typer.Option(help="Student folder that `pskd adapt` made of the run's.")
-    ] = None,
+    student: Student = None,
     folder: Annotated[
         Path | None,
         typer.Option("--out", help="Export folder. Default: RUN/export, or STUDENT/export."),

@@ -73,7 +73,9 @@ def certify(
     export, config = open_exports(folder), material.config
     if export.student_sha256 != config.sha256:
         raise CheckpointError(
-            "holds the exports of another student", where=folder, remedy="Name the run they are of"
+            "holds the exports of another student",
+            where=folder,
+            remedy="Name the run they are of, and by --student what `pskd adapt` made of it",
         )
     check_student(student, export)
     golden = golden_windows(material)
