@@ -7,20 +7,56 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Idea:
-    """What is done beside, or instead of, what the student alone gets."""
+    """What is done beside, or instead of, what the student alone gets.
+
+    Attributes:
+        epochs: Of the student.
+        views: Changes of the recipe's views.
+        cut: Share of clips that get a piece of another one.
+        wander: Size of a rotation that wanders along the clip, radians.
+        dynamics: Size of a gain on what is not gravity.
+        style: Blends with other people's clips: share, from, to, matched by skeletons.
+        mixstyle: Share of batches whose first layers swap the clips' means and deviations.
+        one_person: Batches of one person each.
+        averaging: Decay of the mean of weights.
+        start: What the encoder knows before, one of `teachers.START`.
+        through: The class is told by the path of the joints that the student predicts.
+        teacher: Who is asked, one of `teachers.KINDS`.
+        soft: Whose answers take half of the label's place, asked of nobody they trained on.
+        label: Weight of the cross-entropy with the label.
+        logits: Of the teacher's soft targets, T = 2.
+        hint: Of VID between time features.
+        contrast: Of InfoNCE between time features, over clips and moments.
+        motion: Of the places of the joints.
+        across: Of supervised contrast, people doing the same being one.
+        adversary: Of what tells people apart, with its gradient turned round.
+    """
 
     epochs: int = 100
     views: dict[str, float] = field(default_factory=dict)
     cut: float = 0.0
     wander: float = 0.0
     dynamics: float = 0.0
-    style: tuple[float, float, float, bool] | None = None  # share, low, high, aligned
+    style: tuple[float, float, float, bool] | None = None
+    mixstyle: float = 0.0
+    one_person: bool = False
     averaging: float = 0.0
-    one_person: bool = False  # batches of one person each
-    berkeley: bool = False  # start from weights that know Berkeley-MHAD's wrists
-    label: float = 1.0  # weight of the cross-entropy with the label
-    logits: float = 0.0  # weight of the fused teacher's soft targets, T = 2
-    hint: float = 0.0  # weight of VID between time features
+    start: str = ""
+    through: bool = False
+    teacher: str = "fused"
+    soft: str = ""
+    label: float = 1.0
+    logits: float = 0.0
+    hint: float = 0.0
+    contrast: float = 0.0
+    motion: float = 0.0
+    across: float = 0.0
+    adversary: float = 0.0
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher is asked about every view."""
+        return bool(self.logits or self.hint or self.contrast)
 
 
 IDEAS = {
@@ -29,15 +65,25 @@ IDEAS = {
     "posture_force": Idea(wander=0.3, dynamics=0.3),
     "posture": Idea(wander=0.3),
     "force": Idea(dynamics=0.3),
-    "style": Idea(style=(0.5, 0.0, 1.0, True)),
-    "style_beyond": Idea(style=(0.5, -0.5, 1.0, True)),
-    "berkeley_first": Idea(berkeley=True),
-    "vid_kd_cut": Idea(cut=0.5, logits=0.5, hint=1.0),
-    "kd_cut": Idea(cut=0.5, logits=1.0),
-    "function_matching": Idea(cut=0.5, views={"mixup": 1.0}, label=0.0, logits=1.0),
-    "averaging": Idea(averaging=0.99),
-    "one_person": Idea(one_person=True),
     "warp_more": Idea(views={"time_warp": 0.8}),
     "turn_more": Idea(views={"rotation": 0.3}),
     "mix_more": Idea(views={"mixup": 1.0}),
+    "averaging": Idea(averaging=0.99),
+    "style": Idea(style=(0.5, 0.0, 1.0, True)),
+    "style_beyond": Idea(style=(0.5, -0.5, 1.0, True)),
+    "mixstyle": Idea(mixstyle=0.5),
+    "one_person": Idea(one_person=True),
+    "adversary": Idea(adversary=0.3),
+    "across": Idea(across=0.5),
+    "berkeley_first": Idea(start="berkeley"),
+    "masked_first": Idea(start="masked"),
+    "motion": Idea(motion=1.0),
+    "through": Idea(motion=1.0, through=True),
+    "kd_cut": Idea(cut=0.5, logits=1.0),
+    "vid_kd_cut": Idea(cut=0.5, logits=0.5, hint=1.0),
+    "forearm_vid_kd_cut": Idea(teacher="forearm", cut=0.5, logits=0.5, hint=1.0),
+    "contrast": Idea(contrast=0.3),
+    "function_matching": Idea(cut=0.5, views={"mixup": 1.0}, label=0.0, logits=1.0),
+    "cross_fitted": Idea(soft="fused"),
+    "cross_fitted_sensor": Idea(soft="sensor"),
 }

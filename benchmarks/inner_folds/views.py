@@ -63,7 +63,7 @@ class Styles:
             first, second = own.repeat_interleave(len(own)), own.repeat(len(own))
             apart = subjects[first] != subjects[second]
             first, second = first[apart], second[apart]
-            maps = _dtw(described[first], described[second], x.shape[-1])
+            maps, _ = dtw(described[first], described[second], x.shape[-1])
             for i in own.tolist():
                 self.partners[i] = second[first == i], maps[first == i]
 
@@ -97,8 +97,12 @@ def _lowpass(x: Tensor, width: int = 31) -> Tensor:
     return functional.conv1d(padded, kernel, groups=3)
 
 
-def _dtw(a: Tensor, b: Tensor, samples: int) -> Tensor:
-    """Where in b [n, T, D] the moments of a [n, T, D] are: [n, samples] in [0, 1]."""
+def dtw(a: Tensor, b: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Where in b [n, T, D] the moments of a [n, T, D] are, and how far apart both are in all.
+
+    Returns:
+        [n, samples] in [0, 1], and [n].
+    """
     cost = torch.cdist(a, b)
     n, length, _ = cost.shape
     total = torch.full((n, length + 1, length + 1), float("inf"))
@@ -121,4 +125,5 @@ def _dtw(a: Tensor, b: Tensor, samples: int) -> Tensor:
         way = came[every, at, other]
         i, j = i - (way != 2).long() * live, j - (way != 1).long() * live
     path = sums / counts.clamp(min=1) / (length - 1)
-    return functional.interpolate(path[:, None], samples, mode="linear", align_corners=True)[:, 0]
+    there = functional.interpolate(path[:, None], samples, mode="linear", align_corners=True)[:, 0]
+    return there, total[:, -1, -1]

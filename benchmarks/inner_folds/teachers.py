@@ -1,0 +1,176 @@
+"""What a student starts from or is taught by; trained once and kept in the folder of work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from fitting import BATCH, cross_entropy, descend, orders
+from judge import CLASSES, Data
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pskd.data.skeleton import KINECT_V1
+from pskd.datasets.berkeley_mhad import BerkeleyMhad
+from pskd.models import Model, Signal, build
+from pskd.recipe import ViewOptions, load_recipe
+from pskd.signal.augment import Batch, make_views
+from pskd.train.lessons import signals
+
+KINDS = ("fused", "forearm", "sensor")
+START = ("berkeley", "masked")
+"""An encoder that tells Berkeley-MHAD's actions by a wrist, or fills gaps of wrists' signals."""
+
+Weights = dict[str, Tensor]
+Piece = tuple[Tensor, int, float]  # acceleration [3, T] in g, label, Hz
+
+_ARM = [name in ("right_elbow", "right_wrist", "right_hand") for name in KINECT_V1.joints]
+_STEPS = 2500
+
+
+def teacher(data: Data, out: tuple[int, ...], kind: str, work: Path) -> Model:
+    """The recipe's network without teachers of its own, 60 epochs, that never saw some subjects.
+
+    `forearm` is the fused network whose skeleton is the right arm from the elbow on; `sensor` is
+    the network of the student.
+    """
+    stage = next(s for s in load_recipe("utd-mhad").chain if s.name == "fused")
+    path = work / f"{kind}-{'-'.join(map(str, out))}.pt"
+    torch.manual_seed(out[0])
+    if kind == "sensor":
+        model = build("temporal_cnn", data.signal)
+    else:
+        model = build(stage.model.name, data.signal, **stage.model.options)
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model.eval()
+    g = torch.Generator().manual_seed(out[0])
+    unseen = torch.isin(data.subjects, torch.tensor(out))
+    train, test = (~unseen).nonzero().flatten(), unseen.nonzero().flatten()
+    batches = orders(train, g)
+
+    def loss(_: int) -> Tensor:
+        view = make_views(data.batch(next(batches), True), ViewOptions(), g)
+        return cross_entropy(ask(model, view, kind), view.target)
+
+    descend(model, 60 * (len(train) // BATCH), loss)
+    model.eval()
+    said = tell(model, data, test, kind).argmax(1)
+    right = float((said == data.labels[test]).float().mean())
+    print(json.dumps({"teacher": kind, "out": out, "accuracy": round(100 * right, 1)}), flush=True)
+    torch.save(model.state_dict(), path)
+    return model
+
+
+def ask(model: Model, view: Batch, kind: str) -> Tensor:
+    """Logits of a view."""
+    return model(*signals(model, seen(view, kind))).logits
+
+
+@torch.inference_mode()
+def tell(model: Model, data: Data, clips: Tensor, kind: str) -> Tensor:
+    """Logits of clips as they are."""
+    return ask(model, data.batch(clips, True), kind)
+
+
+def seen(view: Batch, kind: str) -> Batch:
+    """What a teacher sees of a view."""
+    if kind != "forearm":
+        return view
+    return view._replace(skeleton=view.skeleton * torch.tensor(_ARM)[:, None])
+
+
+def cross_fitted(data: Data, fold: int, kind: str, work: Path) -> Tensor:
+    """Probabilities [N, K] by teachers that saw neither the fold's subject nor the clip's own."""
+    soft = functional.one_hot(data.labels, CLASSES).float()
+    for subject in data.subjects.unique().tolist():
+        if subject != fold:
+            clips = (data.subjects == subject).nonzero().flatten()
+            model = teacher(data, tuple(sorted((fold, subject))), kind, work)
+            soft[clips] = tell(model, data, clips, kind).softmax(1)
+    return soft
+
+
+def start(name: str, data: Data, fold: int, seed: int, root: Path, work: Path) -> Weights:
+    """Weights of the encoder by their name in `START`."""
+    if name == "berkeley":
+        return _kept(work / f"berkeley-{seed}.pt", lambda: _by_labels(_wrists(root), seed))
+    own, _ = data.fold(fold)
+    pieces = [*_wrists(root), *((x, 0, 128 / 3) for x in data.x[own])]
+    return _kept(work / f"masked-{fold}-{seed}.pt", lambda: _by_gaps(pieces, seed))
+
+
+def _kept(path: Path, train: Callable[[], Weights]) -> Weights:
+    if not path.exists():
+        torch.save(train(), path)
+    weights: Weights = torch.load(path, weights_only=True)
+    return weights
+
+
+def _wrists(root: Path) -> list[Piece]:
+    """Berkeley-MHAD's, the left one mirrored; axes turned to point as those of UTD-MHAD do."""
+    pieces = []
+    for sensor, mirror in (("right_wrist", 1.0), ("left_wrist", -1.0)):
+        axes = torch.tensor([[-1.0], [-mirror], [1.0]])
+        for one in BerkeleyMhad(root, {"sensor": sensor, "skeleton": "none"}).read():
+            if hasattr(one, "acceleration"):
+                x = torch.from_numpy(one.acceleration.T.copy()) * axes
+                pieces.append((x, one.label, one.rate))
+    return pieces
+
+
+def _draw(pieces: list[Piece], g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """2 to 4 s of some recordings, stretched to 128 samples, and their labels."""
+    drawn = torch.randint(len(pieces), (BATCH,), generator=g).tolist()
+    cut = []
+    for i in drawn:
+        x, _label, rate = pieces[i]
+        span = min(x.shape[1], int((2 + 2 * float(torch.rand((), generator=g))) * rate))
+        first = int(torch.randint(x.shape[1] - span + 1, (), generator=g))
+        piece = x[None, :, first : first + span]
+        cut.append(functional.interpolate(piece, 128, mode="linear", align_corners=True)[0])
+    return torch.stack(cut), torch.tensor([pieces[i][1] for i in drawn])
+
+
+def _view(x: Tensor, target: Tensor, options: ViewOptions, g: torch.Generator) -> Batch:
+    there = torch.ones(len(x), dtype=torch.bool)
+    return make_views(Batch(x, torch.zeros(len(x), 2, 1, 3), there, there, target), options, g)
+
+
+def _by_labels(pieces: list[Piece], seed: int) -> Weights:
+    torch.manual_seed(seed)
+    g = torch.Generator().manual_seed(seed)
+    model = build("temporal_cnn", Signal(classes=11, samples=128, embedding=64))
+
+    def loss(_: int) -> Tensor:
+        x, labels = _draw(pieces, g)
+        target = functional.one_hot(labels, 11).float()
+        view = _view(x, target, ViewOptions(rotation=0.3), g)
+        return cross_entropy(model(view.acceleration).logits, view.target)
+
+    descend(model, _STEPS, loss)
+    return model.encoder.state_dict()
+
+
+def _by_gaps(pieces: list[Piece], seed: int) -> Weights:
+    """Four spans of 12 samples are hidden and have to be filled from what is around."""
+    torch.manual_seed(seed)
+    g = torch.Generator().manual_seed(seed)
+    encoder = build("temporal_cnn", Signal(classes=11, samples=128, embedding=64)).encoder
+    fill = nn.Conv1d(encoder.channels, 12, 1)  # four samples of three axes a step
+
+    def loss(_: int) -> Tensor:
+        x, labels = _draw(pieces, g)
+        options = ViewOptions(rotation=0.3, mixup=0)
+        x = _view(x, torch.zeros(len(labels), 1), options, g).acceleration
+        first = torch.randint(128 - 12, (len(x), 4, 1), generator=g)
+        at = torch.arange(128)
+        hidden = ((at >= first) & (at < first + 12)).any(1)[:, None].float()
+        filled = fill(encoder(x * (1 - hidden))).unflatten(1, (3, 4))
+        wrong = filled.transpose(2, 3).flatten(2) - x
+        return (wrong.square() * hidden).sum() / (3 * hidden.sum())
+
+    descend(nn.ModuleList([encoder, fill]), _STEPS, loss)
+    return encoder.state_dict()
