@@ -119,6 +119,14 @@ def test_an_untaught_method_is_measured_against_the_student_alone_of_the_others(
     )
 
 
+def test_only_what_is_so_of_all_methods_is_said_of_their_data(tmp_path: Path) -> None:
+    def cell(method: str, seed: int, fold: str) -> dict[str, Any]:
+        note = f"1, 3 train, 2, 4 test; {'half' if method == 'kd' else 'all'} labelled; noise"
+        return {"summary": {"protocol": {"note": note}}}
+
+    assert table(tmp_path, cell=cell).protocol.note == "1, 3 train, 2, 4 test; noise"
+
+
 DATASET, PROTOCOL = RECIPE["dataset"], RECIPE["protocol"]
 
 

@@ -83,7 +83,8 @@ def _table(
         [(f"{n}, seed {s}", run) for n, row in rows.items() for s, run in row.runs.items()],
         table.varies,
     )
-    lead = next(iter(next(iter(rows.values())).runs.values()))
+    runs = [run for row in rows.values() for run in row.runs.values()]
+    lead = runs[0]
     alone = _shared_alone(rows) if table.baseline == ALONE else None
     results = []
     for method in table.methods:
@@ -95,7 +96,7 @@ def _table(
         name=table.name,
         about=table.about,
         dataset=lead.summary.dataset,
-        protocol=lead.summary.protocol,
+        protocol=replace(lead.summary.protocol, note=_shared_note(runs)),
         seeds=table.seeds,
         folds=table.folds,
         clips=lead.summary.stages[lead.summary.student].test.n,
@@ -108,6 +109,12 @@ def _table(
         missing_cells=tuple(missing),
         varies=table.varies,
     )
+
+
+def _shared_note(runs: Sequence[Run]) -> str:
+    """What is said of the data of all runs; a table may vary the rest."""
+    first, *others = (run.summary.protocol.note.split("; ") for run in runs)
+    return "; ".join(words for words in first if all(words in other for other in others))
 
 
 def _cell(out: Path, listed: ListedCell) -> Cell:
