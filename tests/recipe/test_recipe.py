@@ -150,5 +150,5 @@ def test_plain_teacher_names_are_enough() -> None:
 
 def test_who_keeps_labels_has_one_spelling() -> None:
     some = [parse_recipe({**MINIMAL, "labelled_subjects": names}, "mine.yaml").labelled_subjects
-            for names in ([3, "1", 1], ["1", "3"], ["03", "p 2"], [])]  # fmt: skip
-    assert some == [(1, 3), (1, 3), ("03", "p 2"), ()]
+            for names in ([3, "1", 1], ["1", "3"], ["03", "p 2"], ["None"], [])]  # fmt: skip
+    assert some == [(1, 3), (1, 3), ("03", "p 2"), ("None",), ()]

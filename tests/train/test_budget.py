@@ -80,6 +80,14 @@ def test_other_options_stay():
     assert options == {"dropout": 0.1, "width": 0.55}
 
 
+def test_what_the_student_starts_from_gets_its_width():
+    tree = load_recipe("utd-mhad", ["budget.parameters=20000"]).model_dump()
+    tree["chain"] = [*tree["chain"], {**tree["chain"][-1], "name": "more", "start": "student"}]
+    found = within_budget(parse_recipe(tree, "mine.yaml"), SIGNAL)
+    assert [s.model.options.get("width") for s in found.chain] == [None, None, None, 0.55, 0.55]
+    assert parse_recipe(found.model_dump(), "again").same_as(found)
+
+
 def test_what_was_resolved_stays_as_it_is():
     once = within_budget(load_recipe("utd-mhad", ["budget.parameters=20000"]), SIGNAL)
     assert within_budget(once, SIGNAL) == once

@@ -252,6 +252,22 @@ def test_what_one_command_leaves_out_stays_in_the_list(
         go(grid, out, cache, methods=[])
 
 
+def test_what_another_command_finds_meanwhile_stays_in_the_list(
+    base: Path, cache: Path, tmp_path: Path
+) -> None:
+    bad = METHODS | {"wild": METHODS["kd"] | {"chain.student.fit.learning_rate": 1e30}}
+    grid, out = make(base, bad), tmp_path / "g"
+    places: dict[str, Any] = {"out": out, "data_roots": {}, "cache": cache, "workers": 1}
+    every = cells(grid)
+    slow = compare(grid, every, wanted=select(grid, every, methods=["alone", "at"]), **places)
+    next(slow)  # it has begun
+    go(grid, out, cache, methods=["wild"])
+    list(slow)
+    states = state(out)
+    assert states["alone"][0] == states["at"][0] == "done"
+    assert "loss of stage" in states["wild"][1]
+
+
 def test_a_book_without_features_does_not_hinder_a_loss_that_asks_for_them(
     base: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -293,7 +293,11 @@ class Recipe(Part):
     @classmethod
     def _one_spelling(cls, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
         texts = sorted(set(map(str, names)))
-        return tuple(int(text) if text == str(_number(text)) else text for text in texts)
+        numbers = [_number(text) for text in texts]
+        return tuple(
+            text if number is None or text != str(number) else number
+            for text, number in zip(texts, numbers, strict=True)
+        )
 
     @model_validator(mode="after")
     def _chain_holds(self) -> Recipe:

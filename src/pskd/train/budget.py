@@ -14,7 +14,7 @@ from typing import Any
 from pskd.errors import UsageError
 from pskd.models import MODELS, Model, Signal, count_macs, count_parameters
 from pskd.recipe import Recipe
-from pskd.train.stages import build_model
+from pskd.train.stages import build_model, find_stage
 
 FAMILY = (0.15, 0.25, 0.3, 0.4, 0.55, 0.65, 0.8, 1.0, 1.25, 1.55, 1.8, 2.25)
 """Widths of the members: the default student has from about 5,000 to 200,000 parameters."""
@@ -100,9 +100,17 @@ def _widest(recipe: Recipe, signal: Signal, limits: Mapping[str, float]) -> Reci
 
 
 def _with_options(recipe: Recipe, options: dict[str, Any]) -> Recipe:
+    """The student with other options, and with it the stages whose weights it starts from."""
     model = recipe.student.model.model_copy(update={"options": options})
-    student = recipe.student.model_copy(update={"model": model})
-    return recipe.model_copy(update={"chain": (*recipe.chain[:-1], student)})
+    alike, first = {recipe.student.name}, recipe.student.start
+    while first is not None:
+        alike.add(first)
+        first = find_stage(recipe, first).start
+    chain = [
+        stage.model_copy(update={"model": model}) if stage.name in alike else stage
+        for stage in recipe.chain
+    ]
+    return recipe.model_copy(update={"chain": tuple(chain)})
 
 
 def _width(recipe: Recipe) -> float:

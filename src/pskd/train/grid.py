@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from pskd.distill.objective import wants_features
 from pskd.errors import PskdError, UsageError
 from pskd.recipe import Budget, Recipe, load_recipe
@@ -113,8 +115,14 @@ def compare(
         _check(recipe, place, f"{table}, {method}")
     head = f"# with {' '.join(overrides)}\n" if overrides else ""
     write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())
-    errors = _earlier_errors(out, wanted)
-    write_grid(grid, every, out, errors)
+    errors: dict[Path, str] = {}
+
+    def note() -> None:
+        """Keep what other commands note of their cells."""
+        with FileLock(out / "grid.lock"):
+            write_grid(grid, every, out, _noted_elsewhere(out, wanted) | errors)
+
+    note()
     left = [cell for cell in wanted if not is_finished(out, cell)]
     tasks = plan(left, stack)
     ended = run(
@@ -125,7 +133,7 @@ def compare(
             if done.task.cell:
                 if done.error:
                     errors[done.task.cell.path] = done.error
-                write_grid(grid, every, out, errors)
+                note()
             elif done.error and done.task.stage and not done.task.teacher:
                 mark_lost(place, done.task, done.error)
             yield Outcome(done.task, done.error, n, len(tasks))
@@ -222,7 +230,7 @@ def write_grid(grid: Grid, cells: Sequence[Cell], out: Path, errors: Mapping[Pat
 
 
 def _stacks(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
-    """Which of these stages by key can be trained together; stacks of a kind are of one size."""
+    """Which of these stages by key can be trained together; the sizes of a kind differ by 1."""
     kinds: dict[str, list[str]] = {}
     for key, task in tasks.items():
         stage = find_stage(task.recipe, task.stage)
@@ -275,8 +283,8 @@ def _refuse_foreign(out: Path) -> None:
         raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
 
 
-def _earlier_errors(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
-    """What earlier commands noted of cells that this one leaves alone."""
+def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
+    """What other commands noted of cells that this one leaves alone."""
     try:
         listed = json.loads((out / "grid.json").read_text())["cells"]
         errors = {Path(cell["path"]): str(cell["error"]) for cell in listed if cell["error"]}

@@ -129,6 +129,7 @@ def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, obj
             "no such run folder", where=run, remedy="Name the folder that `pskd train` wrote"
         )
     recipe = load_recipe(run / "recipe.yaml")
+    set_up_torch(recipe.compute.threads)
     prepared = prepare(recipe, data_root, cache)
     trained = []
     with _locked(run):

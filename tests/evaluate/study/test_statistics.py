@@ -187,6 +187,13 @@ def test_one_seed_leaves_the_subjects_and_one_subject_the_seeds(
     assert neither.interval is None and not neither.per_class_interval and not neither.clear
 
 
+def test_seeds_and_subjects_that_do_not_differ_give_no_interval() -> None:
+    values, (seed_draws, subject_draws) = np.full(3, 0.02), draws(3, 4)
+    resampled = np.full((len(subject_draws), 3), 0.02)
+    assert over_both(values, resampled, seed_draws, 4) is None
+    assert over_subjects(values, resampled, 4) is None
+
+
 def test_a_method_against_itself_gains_nothing(
     pair: tuple[list[Predictions], list[Predictions]],
 ) -> None:

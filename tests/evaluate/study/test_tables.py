@@ -90,6 +90,9 @@ def test_caption_says_what_the_figures_are(study: Study, tmp_path: Path) -> None
     lost = [("kd", 1, ""), ("kd", 2, "")]
     late = load_study(write_study(tmp_path / "late", absent=lost))
     assert "With one seed done, the interval is over test" in caption(late.tables[0])
+    lost = [(method, 2, "") for method in ("pskd", "kd")]
+    early = load_study(write_study(tmp_path / "early", methods=["pskd", "kd"], absent=lost))
+    assert "seeds 0, 1 of 3; mean" in caption(early.tables[0])
     folds = load_study(write_study(tmp_path / "f", folds=SUBJECTS, seeds=[3], varies=["labelled"]))
     said = caption(folds.tables[0])
     assert "seed 3." in said and "4 folds pooled" in said and "differ in labelled too" in said

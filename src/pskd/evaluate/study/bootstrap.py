@@ -124,12 +124,16 @@ def over_subjects(values: Array, resampled: Array, subjects: int) -> Interval | 
     return _stretched(float(values.mean()), means, deviation, subjects - 1)
 
 
-def _stretched(mean: float, drawn: Array, deviation: float, freedom: float) -> Interval:
-    """Percentiles of `drawn` about their own mean, stretched to a deviation and to Student's t."""
+def _stretched(mean: float, drawn: Array, deviation: float, freedom: float) -> Interval | None:
+    """Percentiles of `drawn` about their own mean, stretched to a deviation and to Student's t.
+
+    None where all draws are alike and not 0: seeds and subjects that do not differ say nothing of
+    how others would.
+    """
     tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     own = float(np.nanstd(drawn))
     if not own:
-        return mean, mean
+        return None if mean else (0.0, 0.0)
     longer = float(stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])) * deviation / own
     low, high = mean + longer * (np.nanquantile(drawn, tails) - np.nanmean(drawn))
     return max(float(low), -1.0), min(float(high), 1.0)

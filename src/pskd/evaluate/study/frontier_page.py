@@ -19,7 +19,7 @@ from pskd.evaluate.study.frontier_figures import (
 )
 from pskd.evaluate.study.parts import Study
 from pskd.evaluate.study.statistics import Difference
-from pskd.evaluate.study.words import DASH, interval_words
+from pskd.evaluate.study.words import DASH, interval_words, seeds_of
 from pskd.evaluate.words import SCORES, clips, count, percent, protocol, signed, spread_words
 from pskd.files import write_atomic
 
@@ -123,8 +123,7 @@ def _body(study: Study, found: Sequence[Frontier]) -> Markup:
 
 def _chapter(frontier: Frontier) -> Markup:
     t = frontier.table
-    seeds = f"seed{'s' * (len(t.seeds) > 1)} {', '.join(map(str, t.seeds))}"
-    about = join_words([t.dataset.title, t.protocol.name, clips(t.clips), seeds])
+    about = join_words([t.dataset.title, t.protocol.name, clips(t.clips), seeds_of(t)])
     charts = [framed(frontier_chart(frontier, axis), axis.name) for axis in axes(frontier)]
     head, *rows = _rows(frontier)
     base, score = frontier.reference.method.parameters, SCORES[t.dataset.headline]

@@ -12,7 +12,7 @@ from pskd.evaluate.study.figures import cost_map, difference_scale, forest
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
 from pskd.evaluate.study.sections import Place, class_gains, missing, results
 from pskd.evaluate.study.tables import study_latex, study_markdown
-from pskd.evaluate.study.words import compared, interval_meaning, tone, verdict
+from pskd.evaluate.study.words import compared, interval_meaning, seeds_of, tone, verdict
 from pskd.evaluate.words import SCORES, clips, count
 from pskd.files import write_atomic
 
@@ -86,14 +86,13 @@ def _contents(places: list[Place]) -> Markup:
 
 def _chapter(place: Place) -> Markup:
     t = place.table
-    seeds = f"seed{'s' * (len(t.seeds) > 1)} {', '.join(map(str, t.seeds))}"
     folds = f"{len(t.folds)} folds pooled" if len(t.folds) > 1 else ""
     about = [
         t.dataset.title,
         t.protocol.name,
         clips(t.clips),
         folds,
-        seeds,
+        seeds_of(t),
         f"against {t.baseline}",
     ]
     return join(

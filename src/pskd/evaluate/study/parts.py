@@ -8,6 +8,7 @@ from pathlib import Path
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run
 from pskd.evaluate.statistics import Spread
 from pskd.evaluate.study.statistics import Difference
+from pskd.recipe import ALONE
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,11 @@ class StudyTable:
     untrained: tuple[str, ...] = ()
     missing_cells: tuple[MissingCell, ...] = ()
     varies: tuple[str, ...] = ()
+
+    @property
+    def own_baselines(self) -> bool:
+        """Whether each method has a student alone of its own, which no row of the table shows."""
+        return self.baseline == ALONE and self.alone is None
 
 
 @dataclass(frozen=True)

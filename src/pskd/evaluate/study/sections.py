@@ -11,10 +11,9 @@ from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.run_files import Headline
 from pskd.evaluate.sections import lead, scroll
 from pskd.evaluate.study.parts import Cell, MethodResult, StudyTable
-from pskd.evaluate.study.statistics import Difference
-from pskd.evaluate.study.words import DASH, compared, excludes_zero, interval_words, p_figure
+from pskd.evaluate.study.statistics import Difference, excludes_zero
+from pskd.evaluate.study.words import DASH, compared, interval_words, p_figure
 from pskd.evaluate.words import SCORES, count, scores_in_order, signed, spread_words
-from pskd.recipe import ALONE
 
 FOLDED = 8
 """A longer list of missing cells is folded in."""
@@ -28,11 +27,6 @@ class Place:
         self.rows = ([table.alone] if table.alone else []) + list(table.methods)
         self.anchors = {m.name: self.anchor(f"files-{k}") for k, m in enumerate(self.rows)}
         self.links = {name: f"#{anchor}" for name, anchor in self.anchors.items()}
-
-    @property
-    def own_baselines(self) -> bool:
-        """Whether each method has a student alone of its own, which no row of the table shows."""
-        return self.table.baseline == ALONE and self.table.alone is None
 
     def anchor(self, part: str) -> str:
         """Id of a part of this table's chapter."""
@@ -48,7 +42,7 @@ def results(place: Place) -> Markup:
     shown = scores_in_order(place.table.dataset)
     head = (
         "Method", "Parameters", "MACs", "Seeds", *(f"{SCORES[name]} %" for name in shown),
-        *["Baseline %"] * place.own_baselines, "Difference", "95 % interval", "Corrected p",
+        *["Baseline %"] * place.table.own_baselines, "Difference", "95 % interval", "Corrected p",
     )  # fmt: skip
     body = []
     for group in sorted({m.group: None for m in place.rows}, key=bool):
@@ -70,7 +64,7 @@ def _row(place: Place, method: MethodResult, shown: Sequence[Headline]) -> Marku
         str(seeds) if seeds == asked else f"{seeds} of {asked}",
         *(spread_words(getattr(method, name)) for name in shown),
     ]
-    if place.own_baselines:
+    if place.table.own_baselines:
         figures.append(spread_words(d.baseline) if d else DASH)
     if d is None:
         figures += ["baseline" if method.name == place.table.baseline else DASH, "", ""]

@@ -13,6 +13,11 @@ from pskd.evaluate.statistics import CONFIDENCE, McNemar, Spread, mcnemar, sprea
 from pskd.evaluate.study.bootstrap import Counts, Interval, draws, over_both, over_subjects
 
 
+def excludes_zero(interval: Interval | None) -> bool:
+    """Whether there is an interval, all on one side of 0."""
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
+
 @dataclass(frozen=True)
 class Difference:
     """Method - baseline on the same recordings, of the dataset's headline score, as a fraction.
@@ -51,8 +56,7 @@ class Difference:
     @property
     def clear(self) -> bool:
         """Whether it may be claimed: `interval` leaves out 0, `p_corrected` is below 0.05."""
-        outside = self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
-        return outside and self.p_corrected < 1 - CONFIDENCE
+        return excludes_zero(self.interval) and self.p_corrected < 1 - CONFIDENCE
 
 
 def difference(

@@ -13,7 +13,7 @@ from rich.text import Text
 from pskd.evaluate.statistics import CONFIDENCE
 from pskd.evaluate.study.bootstrap import RESAMPLES
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study.words import DASH, can_be_told, interval_words, p_figure
+from pskd.evaluate.study.words import DASH, can_be_told, interval_words, p_figure, seeds_of
 from pskd.evaluate.tables import clean
 from pskd.evaluate.words import (
     SCORES,
@@ -24,7 +24,6 @@ from pskd.evaluate.words import (
     signed,
     spread_words,
 )
-from pskd.recipe import ALONE
 
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -124,10 +123,9 @@ def study_json(study: Study) -> dict[str, Any]:
 def caption(table: StudyTable) -> str:
     """Say what the figures of a table are: clips, seeds, protocol, baseline, intervals, p."""
     facts, several = table.protocol, len(table.seeds) > 1
-    seeds = f"seed{'s' * several} {', '.join(map(str, table.seeds))}"
     people = len(facts.subjects.get("test", ()))
     sentences = [
-        f"{clips(table.clips)}{f' of {people} people' if people > 1 else ''}, {seeds}"
+        f"{clips(table.clips)}{f' of {people} people' if people > 1 else ''}, {seeds_of(table)}"
         f"{'; mean ± standard deviation over seeds' * several}.",
         f"{facts.note[:1].upper()}{facts.note[1:]}." if facts.note else "",
         f"Methods differ in {', '.join(table.varies)} too." if table.varies else "",
@@ -158,13 +156,8 @@ def _title(table: StudyTable) -> str:
 
 def _head(table: StudyTable) -> list[str]:
     scores = (f"{SCORES[name]} %" for name in scores_in_order(table.dataset))
-    own = ["Baseline %"] * _own_baselines(table)
+    own = ["Baseline %"] * table.own_baselines
     return ["Method", "Parameters", "MACs", "Seeds", *scores, *own, "Difference", "p"]
-
-
-def _own_baselines(table: StudyTable) -> bool:
-    """Whether each method has a student alone of its own, which no row of the table shows."""
-    return table.baseline == ALONE and table.alone is None
 
 
 def _rows(table: StudyTable) -> list[_Row]:
@@ -180,7 +173,7 @@ def _row(table: StudyTable, method: MethodResult) -> _Row:
     change = method.difference
     figures = [f"{method.parameters:,}", count(method.macs), _seeds(table, method.seeds)]
     figures += [spread_words(getattr(method, name)) for name in scores_in_order(table.dataset)]
-    if _own_baselines(table):
+    if table.own_baselines:
         figures.append(spread_words(change.baseline) if change else DASH)
     if change is None:
         figures += ["baseline" if method.name == table.baseline else DASH, DASH]

@@ -23,15 +23,17 @@ def can_be_told(difference: Difference | None) -> bool:
     return difference is not None and difference.clear
 
 
+def seeds_of(table: StudyTable) -> str:
+    """The seeds that have figures, and how many the grid asks for where that is more."""
+    done = [s for s in table.seeds if any(s in method.seeds for method in table.methods)]
+    words = f"seed{'s' * (len(done) > 1)} {', '.join(map(str, done))}"
+    return words if len(done) == len(table.seeds) else f"{words} of {len(table.seeds)}"
+
+
 def compared(table: StudyTable) -> list[Pair]:
     """The methods that have a difference, greatest first."""
     pairs = [(m, m.difference) for m in table.methods if m.difference is not None]
     return sorted(pairs, key=lambda pair: -pair[1].mean)
-
-
-def excludes_zero(interval: tuple[float, float] | None) -> bool:
-    """Whether there is an interval, all on one side of 0."""
-    return interval is not None and (interval[0] > 0 or interval[1] < 0)
 
 
 def interval_words(interval: tuple[float, float] | None) -> str:
