@@ -98,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     data = read(options.data_root, options.work)
     names = [name.replace("_", " ") for name in UtdMhad.classes]
-    said = torch.load(kept(options.work, "alone"), weights_only=True)
+    said = torch.load(kept(options.work, "alone", SEEDS), weights_only=True)
     student = mistakes(
         (fold, logits, data.labels[data.fold(fold)[1]]) for (fold, _), logits in said.items()
     )
@@ -108,7 +108,7 @@ def main() -> None:
         model = teacher(data, (fold,), "fused", options.work)
         experts.append((fold, tell(model, data, test, "fused"), data.labels[test]))
     made = {"student": student, "teacher": mistakes(experts)}
-    known = sorted(habits(student).items(), key=lambda pair: -pair[1])
+    known = sorted(habits(student, len(SEEDS)).items(), key=lambda pair: -pair[1])
     ratios = [{signal: ratio(data, mistake, signal) for signal in SIGNALS} for mistake, _ in known]
 
     with mpl.rc_context({"font.size": 9, "figure.facecolor": "#fbfaf6"}):

@@ -95,13 +95,14 @@ def judge(model: Model, data: Data, train: Tensor, test: Tensor, adapting: bool)
 
 def summary(judged: Mapping[tuple[int, int], Judged]) -> dict[str, Any]:
     """Of the students of all folds and seeds, by (fold, seed)."""
-    plain = np.array([[judged[fold, seed].accuracy for fold in FOLDS] for seed in SEEDS])
+    seeds = sorted({seed for _, seed in judged})
+    plain = np.array([[judged[fold, seed].accuracy for fold in FOLDS] for seed in seeds])
     return {
         "accuracy": round(float(plain.mean()), 2),
-        "sd_of_seeds": round(float(plain.mean(1).std(ddof=1)), 2),
+        "sd_of_seeds": round(float(plain.mean(1).std(ddof=1)), 2) if len(seeds) > 1 else None,
         "by_seed": plain.mean(1).round(2).tolist(),
         "by_subject": dict(zip(map(str, FOLDS), plain.mean(0).round(1).tolist(), strict=True)),
-        **_errors(judged),
+        **_errors(judged, seeds),
         "voted": round(float(np.mean([one.voted for one in judged.values()])), 2),
         "turned": round(float(np.mean([one.turned for one in judged.values()])), 2),
         "turned_and_adapted_to_all": round(
@@ -139,29 +140,29 @@ def mistakes(said: Iterable[tuple[int, Tensor, Tensor]]) -> Counter[Mistake]:
     return made
 
 
-def habits(made: Mapping[Mistake, int]) -> dict[Mistake, int]:
+def habits(made: Mapping[Mistake, int], seeds: int) -> dict[Mistake, int]:
     """Those that half of the trials of an action fall to, over all seeds: 6 of 12."""
-    return {mistake: n for mistake, n in made.items() if n >= 2 * len(SEEDS)}
+    return {mistake: n for mistake, n in made.items() if n >= 2 * seeds}
 
 
-def _errors(judged: Mapping[tuple[int, int], Judged]) -> dict[str, Any]:
+def _errors(judged: Mapping[tuple[int, int], Judged], seeds: list[int]) -> dict[str, Any]:
     """Where the errors are, and whether other seeds or a second guess would mend them."""
     made = mistakes((fold, one.logits, one.labels) for (fold, _), one in judged.items())
     second = clips = together = 0
     for fold in FOLDS:
-        several = [judged[fold, seed] for seed in SEEDS]
+        several = [judged[fold, seed] for seed in seeds]
         labels = several[0].labels
         joint = torch.stack([one.logits.softmax(1) for one in several]).sum(0).argmax(1)
         together += int((joint == labels).sum())
         for one in several:
             clips += len(labels)
             second += int((one.logits.topk(2).indices == labels[:, None]).any(1).sum())
-    known = habits(made)
+    known = habits(made, len(seeds))
     return {
         "errors": made.total(),
         "habits": len(known),
         "share_of_habits": round(sum(known.values()) / made.total(), 3),
-        "mean_of_seeds": round(100 * together * len(SEEDS) / clips, 1),
+        "mean_of_seeds": round(100 * together * len(seeds) / clips, 1),
         "first_two": round(100 * second / clips, 1),
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from itertools import combinations
@@ -151,10 +152,12 @@ def try_idea(
     return judge((average or model).eval(), data, train, test, adapting)
 
 
-def first(idea: Idea, data: Data, root: Path, work: Path, pool: Parallel) -> None:
+def first(
+    idea: Idea, data: Data, root: Path, work: Path, pool: Parallel, seeds: Sequence[int]
+) -> None:
     """Train what several students share, each once."""
     if idea.start == "berkeley":
-        pool(delayed(start)(idea.start, data, 0, seed, root, work) for seed in SEEDS)
+        pool(delayed(start)(idea.start, data, 0, seed, root, work) for seed in seeds)
     kind, out = "", list[tuple[int, ...]]()
     if idea.taught:
         kind, out = idea.teacher, [(fold,) for fold in FOLDS]
@@ -163,9 +166,9 @@ def first(idea: Idea, data: Data, root: Path, work: Path, pool: Parallel) -> Non
     pool(delayed(teacher)(data, subjects, kind, work) for subjects in out)
 
 
-def kept(work: Path, idea: str) -> Path:
+def kept(work: Path, idea: str, seeds: Sequence[int]) -> Path:
     """Where the logits of an idea's students are kept, by (fold, seed)."""
-    return work / f"said-{idea}.pt"
+    return work / f"said-{idea}-{'-'.join(map(str, seeds))}.pt"
 
 
 def main() -> None:
@@ -177,15 +180,16 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder of teachers")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--adapt", action="store_true", help="also the tables of pskd adapt")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     data = read(options.data_root, options.work)
-    pairs = [(fold, seed) for seed in SEEDS for fold in FOLDS]
+    pairs = [(fold, seed) for seed in options.seeds for fold in FOLDS]
     pool = Parallel(n_jobs=options.jobs)
     for name in options.ideas or IDEAS:
         idea = IDEAS[name]
-        first(idea, data, options.data_root, options.work, pool)
+        first(idea, data, options.data_root, options.work, pool, options.seeds)
         rows = pool(
             delayed(try_idea)(
                 idea, data, options.data_root, fold, seed, options.work, options.adapt
@@ -193,9 +197,10 @@ def main() -> None:
             for fold, seed in pairs
         )
         judged = dict(zip(pairs, rows, strict=True))
-        torch.save({pair: one.logits for pair, one in judged.items()}, kept(options.work, name))
+        logits = {pair: one.logits for pair, one in judged.items()}
+        torch.save(logits, kept(options.work, name, options.seeds))
         found = summary(judged)
-        line = {"idea": name, **found, "settings": asdict(idea)}
+        line = {"idea": name, "seeds": options.seeds, **found, "settings": asdict(idea)}
         print(json.dumps(line), flush=True)
 
 

@@ -11,6 +11,7 @@ from fitting import BATCH, cross_entropy, descend, orders
 from judge import CLASSES, Data
 from torch import Tensor, nn
 from torch.nn import functional
+from views import cut
 
 from pskd.data.skeleton import KINECT_V1
 from pskd.datasets.berkeley_mhad import BerkeleyMhad
@@ -19,22 +20,28 @@ from pskd.recipe import ViewOptions, load_recipe
 from pskd.signal.augment import Batch, make_views
 from pskd.train.lessons import signals
 
-KINDS = ("fused", "forearm", "sensor")
+JOINTS = {
+    "wrist": ("right_wrist", "right_hand"),
+    "forearm": ("right_elbow", "right_wrist", "right_hand"),
+    "limbs": ("right_elbow", "right_wrist", "right_hand", "right_hip", "right_knee"),
+}
+"""What fused teachers see of the skeleton, if not all: what is near the sensor."""
+CUT = "_cut"
+"""End of the name of those that were themselves trained with cut-and-join."""
+KINDS = ("fused", *JOINTS, "sensor", "fused_cut", "forearm_cut")
 START = ("berkeley", "masked")
 """An encoder that tells Berkeley-MHAD's actions by a wrist, or fills gaps of wrists' signals."""
 
 Weights = dict[str, Tensor]
 Piece = tuple[Tensor, int, float]  # acceleration [3, T] in g, label, Hz
 
-_ARM = [name in ("right_elbow", "right_wrist", "right_hand") for name in KINECT_V1.joints]
 _STEPS = 2500
 
 
 def teacher(data: Data, out: tuple[int, ...], kind: str, work: Path) -> Model:
     """The recipe's network without teachers of its own, 60 epochs, that never saw some subjects.
 
-    `forearm` is the fused network whose skeleton is the right arm from the elbow on; `sensor` is
-    the network of the student.
+    Those of `JOINTS` are the fused network with part of the skeleton, `sensor` is the student's.
     """
     stage = next(s for s in load_recipe("utd-mhad").chain if s.name == "fused")
     path = work / f"{kind}-{'-'.join(map(str, out))}.pt"
@@ -53,6 +60,8 @@ def teacher(data: Data, out: tuple[int, ...], kind: str, work: Path) -> Model:
 
     def loss(_: int) -> Tensor:
         view = make_views(data.batch(next(batches), True), ViewOptions(), g)
+        if kind.endswith(CUT):
+            view = cut(view, 0.5, g)
         return cross_entropy(ask(model, view, kind), view.target)
 
     descend(model, 60 * (len(train) // BATCH), loss)
@@ -77,9 +86,11 @@ def tell(model: Model, data: Data, clips: Tensor, kind: str) -> Tensor:
 
 def seen(view: Batch, kind: str) -> Batch:
     """What a teacher sees of a view."""
-    if kind != "forearm":
+    seen_joints = JOINTS.get(kind.removesuffix(CUT))
+    if seen_joints is None:
         return view
-    return view._replace(skeleton=view.skeleton * torch.tensor(_ARM)[:, None])
+    shown = torch.tensor([name in seen_joints for name in KINECT_V1.joints])
+    return view._replace(skeleton=view.skeleton * shown[:, None])
 
 
 def cross_fitted(data: Data, fold: int, kind: str, work: Path) -> Tensor:
