@@ -106,7 +106,7 @@ def main() -> None:
     for fold in FOLDS:
         _, test = data.fold(fold)
         model = teacher(data, (fold,), "fused", options.work)
-        experts.append((fold, tell(model, data, test, "fused"), data.labels[test]))
+        experts.append((fold, tell(model, data, test), data.labels[test]))
     made = {"student": student, "teacher": mistakes(experts)}
     known = sorted(habits(student, len(SEEDS)).items(), key=lambda pair: -pair[1])
     ratios = [{signal: ratio(data, mistake, signal) for signal in SIGNALS} for mistake, _ in known]

@@ -12,7 +12,6 @@ class Idea:
     Attributes:
         epochs: Of the student.
         views: Changes of the recipe's views.
-        cut: Share of clips that get a piece of another one.
         wander: Size of a rotation that wanders along the clip, radians.
         dynamics: Size of a gain on what is not gravity.
         style: Blends with other people's clips: share, from, to, matched by skeletons.
@@ -34,7 +33,6 @@ class Idea:
 
     epochs: int = 100
     views: dict[str, float] = field(default_factory=dict)
-    cut: float = 0.0
     wander: float = 0.0
     dynamics: float = 0.0
     style: tuple[float, float, float, bool] | None = None
@@ -59,9 +57,10 @@ class Idea:
         return bool(self.logits or self.hint or self.contrast)
 
 
+CUT = {"cut": 0.5}
 IDEAS = {
     "alone": Idea(),
-    "cut": Idea(cut=0.5),
+    "cut": Idea(views=CUT),
     "posture_force": Idea(wander=0.3, dynamics=0.3),
     "posture": Idea(wander=0.3),
     "force": Idea(dynamics=0.3),
@@ -79,18 +78,18 @@ IDEAS = {
     "masked_first": Idea(start="masked"),
     "motion": Idea(motion=1.0),
     "through": Idea(motion=1.0, through=True),
-    "kd_cut": Idea(cut=0.5, logits=1.0),
-    "vid_kd_cut": Idea(cut=0.5, logits=0.5, hint=1.0),
-    "forearm_vid_kd_cut": Idea(teacher="forearm", cut=0.5, logits=0.5, hint=1.0),
-    "forearm_cut_vid_kd_cut": Idea(teacher="forearm_cut", cut=0.5, logits=0.5, hint=1.0),
-    "fused_cut_vid_kd_cut": Idea(teacher="fused_cut", cut=0.5, logits=0.5, hint=1.0),
-    "forearm_vid_cut": Idea(teacher="forearm", cut=0.5, hint=1.0),
-    "forearm_kd_cut": Idea(teacher="forearm", cut=0.5, logits=0.5),
+    "kd_cut": Idea(views=CUT, logits=1.0),
+    "vid_kd_cut": Idea(views=CUT, logits=0.5, hint=1.0),
+    "forearm_vid_kd_cut": Idea(teacher="forearm", views=CUT, logits=0.5, hint=1.0),
+    "forearm_cut_vid_kd_cut": Idea(teacher="forearm_cut", views=CUT, logits=0.5, hint=1.0),
+    "fused_cut_vid_kd_cut": Idea(teacher="fused_cut", views=CUT, logits=0.5, hint=1.0),
+    "forearm_vid_cut": Idea(teacher="forearm", views=CUT, hint=1.0),
+    "forearm_kd_cut": Idea(teacher="forearm", views=CUT, logits=0.5),
     "forearm_vid_kd": Idea(teacher="forearm", logits=0.5, hint=1.0),
-    "limbs_vid_kd_cut": Idea(teacher="limbs", cut=0.5, logits=0.5, hint=1.0),
-    "wrist_vid_kd_cut": Idea(teacher="wrist", cut=0.5, logits=0.5, hint=1.0),
+    "limbs_vid_kd_cut": Idea(teacher="limbs", views=CUT, logits=0.5, hint=1.0),
+    "wrist_vid_kd_cut": Idea(teacher="wrist", views=CUT, logits=0.5, hint=1.0),
     "contrast": Idea(contrast=0.3),
-    "function_matching": Idea(cut=0.5, views={"mixup": 1.0}, label=0.0, logits=1.0),
+    "function_matching": Idea(views={**CUT, "mixup": 1.0}, label=0.0, logits=1.0),
     "cross_fitted": Idea(soft="fused"),
     "cross_fitted_sensor": Idea(soft="sensor"),
 }

@@ -21,11 +21,11 @@ from fitting import BATCH, cross_entropy, descend, orders, orders_by_person
 from ideas import IDEAS, Idea
 from joblib import Parallel, delayed
 from judge import CLASSES, FOLDS, SEEDS, Data, Judged, judge, summary
-from teachers import cross_fitted, seen, start, teacher
+from teachers import cross_fitted, start, teacher
 from terms import Adversary, Contrast, Hint, Through, across, mix_styles
 from torch import Tensor, nn
 from torch.nn import functional
-from views import Styles, cut, dynamics, wander
+from views import Styles, dynamics, wander
 
 from pskd.distill.losses.kd import kd
 from pskd.distill.losses.motion import MotionHead, motion_loss, motion_target
@@ -116,8 +116,6 @@ def try_idea(
         if idea.wander:
             plain = plain._replace(acceleration=wander(plain.acceleration, idea.wander, g))
         view = make_views(plain, options, g)
-        if idea.cut:
-            view = cut(view, idea.cut, g)
         label, person = view.target[:, :CLASSES], view.target[:, CLASSES:]
         said = model(view.acceleration)
         total = idea.label * cross_entropy(said.logits, label)
@@ -135,7 +133,7 @@ def try_idea(
         if expert is None:
             return total
         with torch.no_grad():
-            told = expert(*signals(expert, seen(view, idea.teacher)))
+            told = expert(*signals(expert, view))
         if idea.logits:
             total = total + idea.logits * kd(said.logits, told.logits, 2.0).mean()
         if idea.hint:

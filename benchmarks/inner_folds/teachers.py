@@ -11,9 +11,7 @@ from fitting import BATCH, cross_entropy, descend, orders
 from judge import CLASSES, Data
 from torch import Tensor, nn
 from torch.nn import functional
-from views import cut
 
-from pskd.data.skeleton import KINECT_V1
 from pskd.datasets.berkeley_mhad import BerkeleyMhad
 from pskd.models import Model, Signal, build
 from pskd.recipe import ViewOptions, load_recipe
@@ -49,48 +47,38 @@ def teacher(data: Data, out: tuple[int, ...], kind: str, work: Path) -> Model:
     if kind == "sensor":
         model = build("temporal_cnn", data.signal)
     else:
-        model = build(stage.model.name, data.signal, **stage.model.options)
+        skeleton = {**stage.model.options["skeleton"], "joints": JOINTS.get(kind.removesuffix(CUT))}
+        model = build(stage.model.name, data.signal, skeleton=skeleton)
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
     g = torch.Generator().manual_seed(out[0])
     unseen = torch.isin(data.subjects, torch.tensor(out))
     train, test = (~unseen).nonzero().flatten(), unseen.nonzero().flatten()
-    batches = orders(train, g)
+    batches, options = orders(train, g), ViewOptions(cut=0.5 if kind.endswith(CUT) else 0.0)
 
     def loss(_: int) -> Tensor:
-        view = make_views(data.batch(next(batches), True), ViewOptions(), g)
-        if kind.endswith(CUT):
-            view = cut(view, 0.5, g)
-        return cross_entropy(ask(model, view, kind), view.target)
+        view = make_views(data.batch(next(batches), True), options, g)
+        return cross_entropy(ask(model, view), view.target)
 
     descend(model, 60 * (len(train) // BATCH), loss)
     model.eval()
-    said = tell(model, data, test, kind).argmax(1)
+    said = tell(model, data, test).argmax(1)
     right = float((said == data.labels[test]).float().mean())
     print(json.dumps({"teacher": kind, "out": out, "accuracy": round(100 * right, 1)}), flush=True)
     torch.save(model.state_dict(), path)
     return model
 
 
-def ask(model: Model, view: Batch, kind: str) -> Tensor:
+def ask(model: Model, view: Batch) -> Tensor:
     """Logits of a view."""
-    return model(*signals(model, seen(view, kind))).logits
+    return model(*signals(model, view)).logits
 
 
 @torch.inference_mode()
-def tell(model: Model, data: Data, clips: Tensor, kind: str) -> Tensor:
+def tell(model: Model, data: Data, clips: Tensor) -> Tensor:
     """Logits of clips as they are."""
-    return ask(model, data.batch(clips, True), kind)
-
-
-def seen(view: Batch, kind: str) -> Batch:
-    """What a teacher sees of a view."""
-    seen_joints = JOINTS.get(kind.removesuffix(CUT))
-    if seen_joints is None:
-        return view
-    shown = torch.tensor([name in seen_joints for name in KINECT_V1.joints])
-    return view._replace(skeleton=view.skeleton * shown[:, None])
+    return ask(model, data.batch(clips, True))
 
 
 def cross_fitted(data: Data, fold: int, kind: str, work: Path) -> Tensor:
@@ -100,7 +88,7 @@ def cross_fitted(data: Data, fold: int, kind: str, work: Path) -> Tensor:
         if subject != fold:
             clips = (data.subjects == subject).nonzero().flatten()
             model = teacher(data, tuple(sorted((fold, subject))), kind, work)
-            soft[clips] = tell(model, data, clips, kind).softmax(1)
+            soft[clips] = tell(model, data, clips).softmax(1)
     return soft
 
 

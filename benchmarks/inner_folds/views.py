@@ -1,6 +1,6 @@
 """Changes of a batch that were tried beside those of `pskd.signal.augment`.
 
-x is acceleration [B, 3, S] in g, t the shares of the labels [B, K], g a generator.
+x is acceleration [B, 3, S] in g, g a generator.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from pskd.signal.augment import Batch, resample, rotation_matrices
+from pskd.signal.augment import resample, rotation_matrices
 
 
 def wander(x: Tensor, size: float, g: Generator) -> Tensor:
@@ -25,26 +25,6 @@ def dynamics(x: Tensor, size: float, g: Generator) -> Tensor:
     slow = _lowpass(x)
     gain = torch.randn(len(x), 1, 1, generator=g) * size + _smooth(x, 1, g) * size / 2
     return slow + (x - slow) * torch.exp(gain)
-
-
-def cut(batch: Batch, share: float, g: Generator) -> Batch:
-    """Put a piece of another clip into some clips, in both signals at once (CutMix, Yun 2019)."""
-    x, skeleton, n = batch.acceleration, batch.skeleton, len(batch.target)
-    partner = torch.randperm(n, generator=g)
-    length = torch.rand(n, generator=g) * 0.5 * (torch.rand(n, generator=g) < share)
-    start = torch.rand(n, generator=g) * (1 - length)
-
-    def inside(count: int) -> Tensor:
-        at = (torch.arange(count) + 0.5) / count
-        return ((at >= start[:, None]) & (at < (start + length)[:, None])).float()
-
-    w, u = inside(x.shape[-1])[:, None], inside(skeleton.shape[1])[:, :, None, None]
-    target = batch.target * (1 - length[:, None]) + batch.target[partner] * length[:, None]
-    return batch._replace(
-        acceleration=x * (1 - w) + x[partner] * w,
-        skeleton=skeleton * (1 - u) + skeleton[partner] * u,
-        target=target,
-    )
 
 
 class Styles:

@@ -91,6 +91,21 @@ def test_a_fused_model_uses_both_modalities() -> None:
     assert not torch.allclose(here, model(wrist, body.roll(3, 2)).logits)
 
 
+@pytest.mark.parametrize("name", ["skeleton_gcn", "fused"])
+def test_a_teacher_may_see_some_joints_alone(name: str) -> None:
+    torch.manual_seed(0)
+    forearm = {"joints": ["right_elbow", "right_wrist", "right_hand"]}
+    model = build(name, SIGNAL, **({"skeleton": forearm} if name == "fused" else forearm)).eval()
+    *wrist, body = (torch.randn_like(x) for x in example_inputs(model, SIGNAL))
+    other = body.clone()
+    seen = [KINECT_V1.index(joint) for joint in forearm["joints"]]
+    other[:, :, seen] += 1
+    assert not torch.allclose(model(*wrist, body).logits, model(*wrist, other).logits)
+    other = body + 1
+    other[:, :, seen] = body[:, :, seen]
+    assert torch.equal(model(*wrist, body).logits, model(*wrist, other).logits)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -100,6 +115,9 @@ def test_a_fused_model_uses_both_modalities() -> None:
         ("temporal_cnn", {"widths": [-8], "strides": [1]}, "temporal_cnn"),
         ("temporal_cnn", {"widths": [], "strides": []}, "temporal_cnn"),
         ("skeleton_gcn", {"graph": [[8]]}, "skeleton_gcn"),
+        ("skeleton_gcn", {"joints": []}, "joints is empty"),
+        ("skeleton_gcn", {"joints": ["right_elbo"]}, "'right_elbow'"),
+        ("fused", {"skeleton": {"joints": ["wrist"]}}, "no joint 'wrist'"),
     ],
 )
 def test_a_model_that_cannot_be_built_says_why(

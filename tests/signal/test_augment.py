@@ -7,10 +7,19 @@ import torch
 from torch.nn import functional
 
 from pskd.recipe import ViewOptions
-from pskd.signal.augment import Batch, make_views, mix, resample, rotation_matrices
+from pskd.signal.augment import Batch, join, make_views, mix, resample, rotation_matrices
 
 STILL = ViewOptions(
-    time_warp=0, crop=0, rotation=0, scale=0, noise=0, yaw=0, limbs=0, mixup=0, mix_share=0
+    time_warp=0,
+    crop=0,
+    rotation=0,
+    scale=0,
+    noise=0,
+    yaw=0,
+    limbs=0,
+    mixup=0,
+    mix_share=0,
+    cut=0,
 )
 
 
@@ -132,3 +141,31 @@ def test_resample_is_linear_between_samples() -> None:
     x = torch.tensor([[[0.0, 1.0, 4.0]]])
     at = torch.tensor([[0.0, 0.25, 0.75, 1.0]])
     torch.testing.assert_close(resample(x, at), torch.tensor([[[0.0, 0.5, 2.5, 4.0]]]))
+
+
+def test_a_piece_of_the_same_clip_is_cut_into_both_signals_at_the_same_time() -> None:
+    options = STILL.model_copy(update={"cut": 1.0})
+    batch = ramp_batch(size=32, samples=64, frames=64)
+    joined = join(batch, options, seeded())
+    others = (joined.acceleration[:, 0] / 10).floor()  # whose sample it is
+    assert torch.equal(others, (joined.skeleton[:, :, 0, 0] / 10).floor())
+    own = torch.arange(32.0)[:, None]
+    for row, shares in zip(others, joined.target, strict=True):
+        pieces = functional.one_hot(row.clamp(0, 31).long(), 32).float().mean(0)
+        torch.testing.assert_close(pieces, shares, atol=1 / 64, rtol=0)
+    assert ((others != own).float().mean(1) <= 0.5 + 1 / 64).all() and (others != own).any()
+    changes = (others.diff(dim=1) != 0).sum(1)
+    assert (changes <= 2).all()  # one piece
+
+
+def test_a_clip_is_whole_or_has_what_both_have() -> None:
+    batch = ramp_batch(size=64)
+    batch = batch._replace(aligned=torch.arange(64) % 2 == 0)
+    joined = join(batch, STILL.model_copy(update={"cut": 0.5}), seeded())
+    shares = joined.target
+    own = shares.diagonal() == 1
+    assert 0.3 < own.float().mean() < 0.7
+    assert torch.equal(joined.aligned[own], batch.aligned[own])
+    with_odd = (shares[:, 1::2] > 0).any(1)
+    assert not joined.aligned[with_odd].any() and joined.aligned[~with_odd].all()
+    assert torch.equal(joined.acceleration[own], batch.acceleration[own])

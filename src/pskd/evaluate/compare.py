@@ -17,7 +17,7 @@ from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interva
 
 NOT_SETTINGS = {"about", "budget", "compute", "seed"}
 """Keys of a recipe in which two runs may differ and still be the same recipe."""
-YOUNGER = {"test.adapt": "0"}
+YOUNGER = {"test.adapt": "0", "views.cut": "0.0"}
 """Settings that older run folders do not name, with the value that they were trained with."""
 
 

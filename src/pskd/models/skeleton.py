@@ -81,6 +81,7 @@ class SkeletonEncoder(nn.Module):
     """Normalised skeleton [B, F, J, C] -> features [B, D, T']."""
 
     parents: Tensor
+    shown: Tensor
 
     def __init__(
         self,
@@ -90,9 +91,16 @@ class SkeletonEncoder(nn.Module):
         widths: Sequence[int],
         strides: Sequence[int],
         kernel: int,
+        joints: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("parents", torch.tensor(layout.parents), persistent=False)
+        shown = torch.ones(len(layout.joints), 1)
+        if joints is not None:
+            if not joints:
+                raise ValueError("joints is empty")
+            shown.zero_()[[layout.index(joint) for joint in joints]] = 1.0
+        self.register_buffer("shown", shown, persistent=False)
         channels = 4 * layout.dims
         self.norm = nn.BatchNorm2d(channels)
         blocks, mixes = [], adjacency(layout)
@@ -110,7 +118,7 @@ class SkeletonEncoder(nn.Module):
         self.channels = widths[-1]
 
     def forward(self, skeleton: Tensor) -> Tensor:
-        x = streams(skeleton, self.parents).permute(0, 3, 1, 2)
+        x = streams(skeleton * self.shown, self.parents).permute(0, 3, 1, 2)
         x = functional.relu(self.squeeze(self.graph(self.norm(x))))
         body = x.transpose(2, 3).flatten(1, 2).unsqueeze(2)  # joints become channels
         features: Tensor = self.time(
@@ -131,6 +139,11 @@ class SkeletonGCN(Model):
         strides: Their time strides.
         kernel: Frames that they span, odd.
         dropout: Before the embedding.
+        joints: Names of those that it sees, the others being at the root; all if None. A teacher
+            that sees less of the body than there is stands nearer to the student.
+
+    Raises:
+        UsageError: The layout has no such joint.
     """
 
     inputs = ("skeleton",)
@@ -144,9 +157,12 @@ class SkeletonGCN(Model):
         strides: Sequence[int] = (2, 1, 1),
         kernel: int = 7,
         dropout: float = 0.3,
+        joints: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = SkeletonEncoder(signal.layout, graph, squeeze, widths, strides, kernel)
+        self.encoder = SkeletonEncoder(
+            signal.layout, graph, squeeze, widths, strides, kernel, joints
+        )
         self.head = Head(self.encoder.channels, signal, dropout)
         self.feature_channels = self.encoder.channels
 

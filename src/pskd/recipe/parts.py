@@ -79,6 +79,7 @@ class ViewOptions(Part):
         limbs: Standard deviation of joint offsets, torso lengths.
         mixup: Parameter of the Beta distribution that mixes two clips; 0 turns mixing off.
         mix_share: Share of clips that are mixed.
+        cut: Share of clips that get a piece of another one in the place of their own (CutMix).
     """
 
     time_warp: NotNegative = 0.4
@@ -90,6 +91,7 @@ class ViewOptions(Part):
     limbs: NotNegative = 0.03
     mixup: NotNegative = 0.2
     mix_share: Fraction = 1.0
+    cut: Fraction = 0.0
 
 
 class Teacher(Part):

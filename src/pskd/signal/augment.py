@@ -37,7 +37,9 @@ def make_views(batch: Batch, options: ViewOptions, generator: Generator, up: int
     acceleration = _move_sensor(acceleration, options, generator)
     skeleton = _move_body(skeleton, options, generator, up)
     views = batch._replace(acceleration=acceleration, skeleton=skeleton)
-    return mix(views, options, generator) if options.mixup else views
+    if options.mixup:
+        views = mix(views, options, generator)
+    return join(views, options, generator) if options.cut else views
 
 
 def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
@@ -46,11 +48,7 @@ def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
     Clips with a label are mixed among themselves, and so are clips without one.
     """
     size, device = len(batch.target), batch.target.device
-    labelled = batch.target.sum(1) > 0
-    order = torch.randperm(size, generator=generator, device=device)
-    partner = order.clone()
-    for group in (labelled, ~labelled):
-        partner[group] = order[group[order]]
+    partner = _partners(batch.target, generator)
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
     share = np.random.default_rng(seed).beta(options.mixup, options.mixup, size)
     keep = torch.as_tensor(share, dtype=torch.float32, device=device)
@@ -70,6 +68,35 @@ def mix(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
     )
 
 
+def join(batch: Batch, options: ViewOptions, generator: Generator) -> Batch:
+    """Put a piece of another clip, up to half, in the place of one's own, in all its signals.
+
+    Labels count by length, and clips with a label are joined among themselves. Source: Yun et al.,
+    "CutMix" (ICCV 2019); along time is ours.
+    """
+    partner, size = _partners(batch.target, generator), (len(batch.target),)
+    length = _uniform(size, batch.target, generator) * 0.5
+    length = length * (_uniform(size, batch.target, generator) < options.cut)
+    start = _uniform(size, batch.target, generator) * (1 - length)
+
+    def cut_in(x: Tensor, time: int) -> Tensor:
+        at = (torch.arange(x.shape[time], device=x.device) + 0.5) / x.shape[time]
+        inside = (at >= start[:, None]) & (at < (start + length)[:, None])
+        shape = [1] * x.ndim
+        shape[0], shape[time] = inside.shape
+        return torch.where(inside.view(shape), x[partner], x)
+
+    whole = length == 0
+    share = length[:, None]
+    return Batch(
+        cut_in(batch.acceleration, 2),
+        cut_in(batch.skeleton, 1),
+        batch.has_skeleton & (batch.has_skeleton[partner] | whole),
+        batch.aligned & (batch.aligned[partner] | whole),
+        batch.target * (1 - share) + batch.target[partner] * share,
+    )
+
+
 def resample(x: Tensor, positions: Tensor) -> Tensor:
     """Values of x [B, C, T] at positions [B, N] in [0, 1], linear between samples."""
     place = positions * (x.shape[-1] - 1)
@@ -86,6 +113,16 @@ def rotation_matrices(vectors: Tensor) -> Tensor:
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
     matrices: Tensor = torch.linalg.matrix_exp(skew)
     return matrices
+
+
+def _partners(target: Tensor, generator: Generator) -> Tensor:
+    """Another clip for each [B]: for one with a label one with a label."""
+    labelled = target.sum(1) > 0
+    order = torch.randperm(len(target), generator=generator, device=target.device)
+    partner = order.clone()
+    for group in (labelled, ~labelled):
+        partner[group] = order[group[order]]
+    return partner
 
 
 def _warp(

@@ -69,6 +69,8 @@ def stage_key(recipe: Recipe, stage: Stage) -> str:
     # Keys younger than some checkpoints change nothing where unused.
     if not recipe.labelled_subjects:
         del settings["labelled_subjects"]
+    if not recipe.views.cut:
+        del settings["views"]["cut"]
     if not stage.fit.quantise:
         del own["fit"]["quantise"]
     if stage.start:
