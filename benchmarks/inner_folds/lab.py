@@ -1,7 +1,8 @@
 """Ideas for the student, tried on training subjects only: UTD-MHAD's 1, 3, 5, 7, each held out.
 
 A student is trained on three of them and tested on the fourth, 100 epochs, three seeds: twelve
-trainings an idea. The test side of the dataset is never opened. One JSON line an idea.
+trainings an idea. The test side of the dataset is never opened. One JSON line an idea. What gains
+with three seeds is to be tried with others (`--seeds 3 4 5`), the student alone too.
 
 Example: python benchmarks/inner_folds/lab.py alone cut --data-root ~/data --work /tmp/lab --jobs 2
 """
@@ -22,13 +23,14 @@ from ideas import IDEAS, Idea
 from joblib import Parallel, delayed
 from judge import CLASSES, FOLDS, SEEDS, Data, Judged, judge, summary
 from teachers import cross_fitted, start, teacher
-from terms import Adversary, Contrast, Hint, Through, across, mix_styles
+from terms import Adversary, Contrast, Through, across, mix_styles
 from torch import Tensor, nn
 from torch.nn import functional
 from views import Styles, dynamics, wander
 
 from pskd.distill.losses.kd import kd
 from pskd.distill.losses.motion import MotionHead, motion_loss, motion_target
+from pskd.distill.losses.vid import VID
 from pskd.models import Model, build
 from pskd.recipe import ViewOptions, load_recipe
 from pskd.signal.augment import make_views
@@ -62,7 +64,7 @@ def heads(idea: Idea, model: Model, expert: Model | None, data: Data) -> nn.Modu
     """What is trained beside the student and dropped after."""
     mine, made = model.feature_channels, nn.ModuleDict()
     if expert is not None and idea.hint:
-        made["hint"] = Hint(mine, expert.feature_channels)
+        made["hint"] = VID(mine, expert.feature_channels)
     if expert is not None and idea.contrast:
         made["contrast"] = Contrast(mine, expert.feature_channels)
     if idea.motion:
@@ -137,7 +139,7 @@ def try_idea(
         if idea.logits:
             total = total + idea.logits * kd(said.logits, told.logits, 2.0).mean()
         if idea.hint:
-            total = total + idea.hint * beside["hint"](said.features, told.features)
+            total = total + idea.hint * beside["hint"](said.features, told.features).mean()
         if idea.contrast:
             total = total + idea.contrast * beside["contrast"](said.features, told.features)
         return total

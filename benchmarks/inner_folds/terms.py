@@ -11,22 +11,6 @@ from pskd.models import Model, Output, Signal, build
 from pskd.models.layers import Head
 
 
-class Hint(nn.Module):
-    """VID between time features [B, D, T'] with a linear regressor (Ahn et al. 2019)."""
-
-    def __init__(self, mine: int, theirs: int) -> None:
-        super().__init__()
-        self.project = nn.Conv1d(mine, theirs, 1)
-        self.spread = nn.Parameter(torch.full((theirs, 1), 5.0))
-
-    def forward(self, mine: Tensor, theirs: Tensor) -> Tensor:
-        """One value for the batch."""
-        guess = self.project(mine)
-        theirs = functional.adaptive_avg_pool1d(theirs, guess.shape[-1])
-        spread = functional.softplus(self.spread) + 1e-3
-        return 0.5 * ((guess - theirs) ** 2 / spread + spread.log()).mean()
-
-
 class Contrast(nn.Module):
     """Tell the teacher's moment from those of other clips and of other times (InfoNCE)."""
 
