@@ -15,10 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate.certificate.facts import Latency
 from pskd.evaluate.folds import pool
-from pskd.evaluate.run_files import Headline, Predictions, Run
+from pskd.evaluate.run_files import Headline, Run
 from pskd.evaluate.statistics import Spread, spread
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study.statistics import Difference, difference
+from pskd.evaluate.study.statistics import Difference, paired
 
 REFERENCE = 50_000
 """Smaller students are measured against the largest one alone of up to so many parameters."""
@@ -132,8 +132,8 @@ def _frontier(table: StudyTable, costs: Costs | None) -> Frontier | None:
             row.method,
             row.score(headline),
             row.score(headline, alone=True),
-            _difference(row.taught, row.alone, table),
-            _difference(row.taught, reference[0].alone, table),
+            paired(row.taught, row.alone, table.dataset),
+            paired(row.taught, reference[0].alone, table.dataset),
             measured.get((table.name, row.method.name)),
         )
         for row in rows
@@ -156,19 +156,3 @@ class _Row:
         facts = [run.summary for run in self.runs.values()]
         stages = [f.stages[str(f.alone if alone else f.student)] for f in facts]
         return spread([getattr(stage.test, headline) for stage in stages])
-
-
-def _difference(
-    mine: Mapping[int, Predictions], theirs: Mapping[int, Predictions], table: StudyTable
-) -> Difference | None:
-    """Over the seeds that both have; None while a grid is far from finished."""
-    seeds = [seed for seed in mine if seed in theirs]
-    if not seeds:
-        return None
-    return difference(
-        [mine[seed] for seed in seeds],
-        [theirs[seed] for seed in seeds],
-        seeds,
-        table.dataset.classes,
-        table.dataset.headline,
-    )

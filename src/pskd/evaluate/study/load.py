@@ -19,7 +19,7 @@ from pskd.evaluate.study.files import (
     read_grid,
 )
 from pskd.evaluate.study.parts import Cell, MethodResult, MissingCell, Study, StudyTable
-from pskd.evaluate.study.statistics import Difference, difference, holm
+from pskd.evaluate.study.statistics import Difference, holm, paired
 from pskd.recipe import ALONE
 
 __all__ = [
@@ -91,7 +91,9 @@ def _table(
         if row := rows.get(method.name):
             lost = sum(cell.method == method.name for cell in missing)
             against = {} if method.name == table.baseline else _baseline(table, rows, row, alone)
-            results.append(row.result(method, lost, _difference(row, against)))
+            said = {seed: row.said(seed) for seed in row.runs}
+            change = paired(said, against, lead.summary.dataset)
+            results.append(row.result(method, lost, change))
     return StudyTable(
         name=table.name,
         about=table.about,
@@ -233,25 +235,6 @@ def _baseline(
     elif any(run.summary.alone is not None for run in row.runs.values()):
         other = _Row(row.cells, {s: r for s, r in row.runs.items() if r.summary.alone}, "alone")
     return {seed: other.said(seed) for seed in other.runs} if other else {}
-
-
-def _difference(row: _Row, against: Mapping[int, Predictions]) -> Difference | None:
-    """The difference over the seeds that both have on the same recordings."""
-    seeds = [
-        seed
-        for seed in row.runs
-        if seed in against and set(against[seed].recordings) == set(row.said(seed).recordings)
-    ]
-    if not seeds:
-        return None
-    dataset = row.runs[seeds[0]].summary.dataset
-    return difference(
-        [row.said(seed) for seed in seeds],
-        [against[seed] for seed in seeds],
-        seeds,
-        dataset.classes,
-        dataset.headline,
-    )
 
 
 def _corrected(results: Sequence[MethodResult]) -> list[MethodResult]:

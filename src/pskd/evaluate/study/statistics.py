@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from pskd.evaluate.run_files import Headline, Predictions
+from pskd.evaluate.run_files import DatasetFacts, Headline, Predictions
 from pskd.evaluate.statistics import CONFIDENCE, McNemar, Spread, mcnemar, spread, t_interval
 from pskd.evaluate.study.bootstrap import Counts, Interval, draws, over_both, over_subjects
 
@@ -57,6 +57,26 @@ class Difference:
     def clear(self) -> bool:
         """Whether it may be claimed: `interval` leaves out 0, `p_corrected` is below 0.05."""
         return excludes_zero(self.interval) and self.p_corrected < 1 - CONFIDENCE
+
+
+def paired(
+    method: Mapping[int, Predictions], baseline: Mapping[int, Predictions], dataset: DatasetFacts
+) -> Difference | None:
+    """The difference over the seeds that both have on the same recordings; None without any."""
+    seeds = [
+        seed
+        for seed, said in method.items()
+        if seed in baseline and set(baseline[seed].recordings) == set(said.recordings)
+    ]
+    if not seeds:
+        return None
+    return difference(
+        [method[seed] for seed in seeds],
+        [baseline[seed] for seed in seeds],
+        seeds,
+        dataset.classes,
+        dataset.headline,
+    )
 
 
 def difference(
