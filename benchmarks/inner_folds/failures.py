@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from teachers import teacher, tell
 from torch import Tensor
 from torch.nn import functional
-from views import dtw
+from views import dtw, places_and_moves
 
 from pskd.datasets.utd_mhad import UtdMhad
 
@@ -39,8 +39,7 @@ def described(data: Data, clips: Tensor, signal: str) -> Tensor:
     """Clips over time [n, STEPS, D]: in g, or where each joint is and how it moves."""
     if signal == "acceleration":
         return functional.adaptive_avg_pool1d(data.x[clips], STEPS).mT
-    places = data.skeleton[clips].flatten(2)
-    return torch.cat([places, torch.diff(places, dim=1, prepend=places[:, :1]) * 8], -1)
+    return places_and_moves(data.skeleton[clips])
 
 
 def nearest(data: Data, clips: Tensor, others: Tensor, signal: str) -> float:

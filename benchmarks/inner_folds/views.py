@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from pskd.models.skeleton import FRAME_DIFFERENCES
 from pskd.signal.augment import resample, rotation_matrices
 
 
@@ -34,9 +35,7 @@ class Styles:
     """
 
     def __init__(self, x: Tensor, skeleton: Tensor, labels: Tensor, subjects: Tensor) -> None:
-        places = skeleton.flatten(2)
-        moves = torch.diff(places, dim=1, prepend=places[:, :1]) * 8
-        described = torch.cat([places, moves], -1)
+        described = places_and_moves(skeleton)
         self.x, self.partners = x, dict[int, tuple[Tensor, Tensor]]()
         for label in labels.unique():
             own = (labels == label).nonzero().flatten()
@@ -75,6 +74,13 @@ def _lowpass(x: Tensor, width: int = 31) -> Tensor:
     kernel = (window / window.sum()).expand(3, 1, width)
     padded = functional.pad(x, (width // 2, width // 2), mode="replicate")
     return functional.conv1d(padded, kernel, groups=3)
+
+
+def places_and_moves(skeleton: Tensor) -> Tensor:
+    """What skeletons [n, T, J, C] are matched by: where each joint is, how it moves [n, T, D]."""
+    places = skeleton.flatten(2)
+    moves = torch.diff(places, dim=1, prepend=places[:, :1]) * FRAME_DIFFERENCES
+    return torch.cat([places, moves], -1)
 
 
 def dtw(a: Tensor, b: Tensor, samples: int) -> tuple[Tensor, Tensor]:

@@ -295,11 +295,8 @@ class Recipe(Part):
     @classmethod
     def _one_spelling(cls, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
         texts = sorted(set(map(str, names)))
-        numbers = [_number(text) for text in texts]
-        return tuple(
-            text if number is None or text != str(number) else number
-            for text, number in zip(texts, numbers, strict=True)
-        )
+        numbers = {str(n): n for n in map(_number, texts) if n is not None}
+        return tuple(numbers.get(text, text) for text in texts)
 
     @model_validator(mode="after")
     def _chain_holds(self) -> Recipe:
