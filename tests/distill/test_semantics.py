@@ -103,6 +103,13 @@ def test_fewer_dimensions_than_classes_too() -> None:
     )
 
 
+def test_axes_that_are_rounding_are_zeros() -> None:
+    """Five classes have four axes; the fifth singular value is another 1e-16 on every CPU."""
+    targets = semantic_targets(torch.randn(5, 30), 8)
+    assert not targets[:, 4:].any()
+    assert targets[:, 3].any()
+
+
 def test_small_targets_are_the_best_approximation() -> None:
     """As classical multidimensional scaling of the centred Gram matrix gives them."""
     rows = vectors(20, 30).double().numpy()

@@ -7,6 +7,7 @@ import torch
 
 from pskd.errors import CheckpointError
 from pskd.train.checkpoint import load_checkpoint, save_checkpoint, write_run_file
+from pskd.train.state import load_verified
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3)}
 
@@ -27,6 +28,27 @@ def test_round_trip(saved: Path) -> None:
 def test_the_same_content_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "y.ckpt", dict(reversed(TENSORS.items())), {"epoch": 3})
     assert (tmp_path / "y.ckpt").read_bytes() == saved.read_bytes()
+
+
+FACTS = {"settings": "s", "data": "d", "class names": "c"}
+
+
+@pytest.mark.parametrize("other", [*FACTS])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "x.ckpt"
+    save_checkpoint(path, TENSORS, {"identity": FACTS | {other: "x"}})
+    with pytest.raises(CheckpointError, match=f"not trained with the same {other}"):
+        load_verified(path, FACTS)
+
+
+def test_an_older_checkpoint_is_read_on_another_cpu(tmp_path: Path) -> None:
+    """They have a hash of class vectors to the last digit, which other CPUs round otherwise."""
+    path = tmp_path / "x.ckpt"
+    old = {"settings": "s", "data": "d", "class vectors": "of another CPU"}
+    save_checkpoint(path, TENSORS, {"identity": old})
+    assert load_verified(path, FACTS)[1]["identity"] == old
+    with pytest.raises(CheckpointError, match="not trained with the same data"):
+        load_verified(path, FACTS | {"data": "x"})
 
 
 @pytest.mark.parametrize("keep", [0, 10, 60, 200])

@@ -103,7 +103,8 @@ def semantic_targets(vectors: Tensor, size: int) -> Tensor:
     """
     exact = vectors.double()
     left, scale, _ = torch.linalg.svd(exact - exact.mean(0), full_matrices=False)
-    axes = (left * scale)[:, :size]
+    # K centred vectors have at most K - 1 axes; the rest is rounding, another on every CPU.
+    axes = (left * (scale * (scale > 1e-9 * scale[0])))[:, :size]
     # The sign of an axis is free: the first class far out on it is on the positive side.
     far = (axes.abs() > 0.5 * axes.abs().amax(0)).int().argmax(0, keepdim=True)
     axes = axes * axes.gather(0, far).sign()
