@@ -23,7 +23,8 @@ def test_t_interval() -> None:
     low, high = t_interval([1, 2, 3, 4, 5]) or (0.0, 0.0)
     half = 2.776445 * math.sqrt(2.5) / math.sqrt(5)  # t table, 4 degrees of freedom, 97.5 %
     assert (low, high) == (pytest.approx(3 - half), pytest.approx(3 + half))
-    assert t_interval([0.25, 0.25]) == (0.25, 0.25)
+    assert t_interval([0.25, 0.25, 0.25]) is None  # how would others differ?
+    assert t_interval([0.0, 0.0]) == (0.0, 0.0)
     assert t_interval([0.25]) is None
 
 

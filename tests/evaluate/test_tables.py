@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from pskd.evaluate import as_json, load_run, markdown_table, terminal_table, write_report
-from pskd.evaluate.words import count, duration, p_words, signed
+from pskd.evaluate.compare import Gain
+from pskd.evaluate.statistics import mcnemar, spread, t_interval
+from pskd.evaluate.words import count, duration, gain_words, p_words, signed
 
 MakeRun = Callable[..., Path]
 
@@ -113,3 +115,11 @@ def test_numbers_in_words() -> None:
     ]  # fmt: skip
     assert [signed(x) for x in (0.0123, -0.0123, -0.0001)] == ["+1.2", "\N{MINUS SIGN}1.2", "0.0"]
     assert [p_words(p) for p in (0.0004, 0.0456, 1.0)] == ["p < 0.001", "p = 0.046", "p = 1"]
+
+
+def test_a_gain_that_all_seeds_share_has_no_interval() -> None:
+    pairs = (mcnemar([True, True], [True, False]),) * 2
+    gain = Gain(spread([0.5, 0.5]), t_interval([0.5, 0.5]), pairs)
+    assert gain_words(gain) == "+50.0 points (the same in 2 seeds: no interval)"
+    alone = Gain(spread([0.5]), t_interval([0.5]), pairs[:1])
+    assert gain_words(alone) == "+50.0 points (1 clip won, 0 lost; exact McNemar p = 1)"

@@ -52,7 +52,8 @@ class Gain:
 
     Attributes:
         difference: Of the dataset's usual score, student - alone, over the runs.
-        interval: Student's t interval of its mean; None for a single run.
+        interval: Student's t interval of its mean; None for a single run, and for a gain that is
+            the same in all.
         pairs: McNemar's test in each run.
     """
 

@@ -7,7 +7,16 @@ from pskd.evaluate.compare import Comparison, Group
 from pskd.evaluate.figures import gain_strip
 from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.sections import lead, scroll, section, tile
-from pskd.evaluate.words import SCORES, clips, count, p_words, percent, signed, spread_words
+from pskd.evaluate.words import (
+    SCORES,
+    clips,
+    count,
+    no_interval,
+    p_words,
+    percent,
+    signed,
+    spread_words,
+)
 
 _STRIP = "Points gained. Dots: seeds. Line: their mean. Band: its 95 % interval."
 
@@ -92,7 +101,7 @@ def _tiles(group: Group) -> Markup:
         )
     ]
     if gain and alone:
-        note = f"95 % interval {_interval(group)}" if gain.interval else "one seed: no interval"
+        note = f"95 % interval {_interval(group)}" if gain.interval else no_interval(gain)
         tiles += [
             tile("Same student, no teachers", spread_words(alone.score), "%", "same recipe"),
             tile("Gain", signed(gain.difference.mean), "points", note),

@@ -15,6 +15,9 @@ from pskd.errors import DataError
 CONFIDENCE = 0.95
 """Coverage of every interval."""
 
+ALIKE = 1e-12
+"""Spread that rounding leaves of differences that are all one number."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -47,9 +50,13 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """Student's t interval of the mean of paired differences; None for fewer than two."""
+    """Student's t interval of the mean of paired differences.
+
+    None for fewer than two, and where all are alike and not 0: they say nothing of how others would
+    differ.
+    """
     across = spread(differences)
-    if across.sd is None:
+    if across.sd is None or (across.sd < ALIKE < abs(across.mean)):
         return None
     n = len(differences)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * across.sd / math.sqrt(n)

@@ -41,12 +41,20 @@ def scores_in_order(facts: DatasetFacts) -> list[Headline]:
 def gain_words(gain: Gain) -> str:
     """Say by how much the student beats itself alone, and how sure that is."""
     points = f"{signed(gain.difference.mean)} points"
-    if gain.interval is None:
+    seeds = len(gain.difference.values)
+    if seeds == 1:
         pair = gain.pairs[0]
         return f"{points} ({won_lost(pair)}; exact McNemar {p_words(pair.p)})"
+    if gain.interval is None:
+        return f"{points} ({no_interval(gain)})"
     low, high = gain.interval
-    seeds = len(gain.difference.values)
     return f"{points} (95 % t interval {signed(low)} to {signed(high)}, {seeds} seeds, paired)"
+
+
+def no_interval(gain: Gain) -> str:
+    """Say why a gain has none."""
+    seeds = len(gain.difference.values)
+    return "one seed: no interval" if seeds == 1 else f"the same in {seeds} seeds: no interval"
 
 
 def won_lost(pair: McNemar) -> str:

@@ -31,12 +31,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pskd.evaluate.run_files import Headline, Predictions
-from pskd.evaluate.statistics import CONFIDENCE, t_interval
+from pskd.evaluate.statistics import ALIKE, CONFIDENCE, t_interval
 
 RESAMPLES = 4000
 """Draws of every bootstrap, always the same ones."""
-
-_ALIKE = 1e-12  # spread that rounding leaves of differences that are all one number
 
 Interval = tuple[float, float]
 Array = NDArray[Any]
@@ -134,8 +132,8 @@ def _stretched(mean: float, drawn: Array, deviation: float, freedom: float) -> I
     """
     tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     own = float(np.nanstd(drawn))
-    if own < _ALIKE:
-        return None if abs(mean) > _ALIKE else (0.0, 0.0)
+    if own < ALIKE:
+        return None if abs(mean) > ALIKE else (0.0, 0.0)
     longer = float(stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])) * deviation / own
     low, high = mean + longer * (np.nanquantile(drawn, tails) - np.nanmean(drawn))
     return max(float(low), -1.0), min(float(high), 1.0)
