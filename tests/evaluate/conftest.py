@@ -146,7 +146,12 @@ def write_fake_run(
         "name": recipe,
         "seed": seed,
         "dataset": {"name": "utd_mhad"},
-        "chain": [{"name": stage, "fit": {"epochs": epochs}} for stage in stages],
+        "protocol": {"name": "cross_subject"},
+        "chain": [
+            {"name": s, "model": {"name": CHAIN[s]["model"]}, "fit": {"epochs": epochs}}
+            for s in stages
+            if s != "student_alone"
+        ],
         **(settings or {}),
     }
     (path / "recipe.yaml").write_text(json.dumps(tree, indent=2))  # JSON is YAML too

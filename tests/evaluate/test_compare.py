@@ -67,6 +67,37 @@ def test_recipes_of_one_name_are_told_apart_by_their_settings(make_run: MakeRun)
     ]
 
 
+def student(*losses: dict[str, Any]) -> dict[str, Any]:
+    stage = {"name": "student", "model": {"name": "temporal_cnn"}, "distill": {"losses": losses}}
+    return {"chain": [stage]}
+
+
+def test_losses_of_one_name_are_told_apart(make_run: MakeRun) -> None:
+    """Two runs with KD from two teachers each, of which one weight differs."""
+    second = {"name": "kd", "weight": 2.0}
+    first = make_run("a", settings=student({"name": "kd", "weight": 1.0}, second))
+    other = make_run("b", seed=1, settings=student({"name": "kd", "weight": 9.0}, second))
+    assert len(compare([load_run(first), load_run(other)]).groups) == 2
+
+
+def test_a_run_older_than_some_keys_is_of_the_same_recipe(make_run: MakeRun) -> None:
+    stage = {"name": "student", "model": {"name": "temporal_cnn"}}
+    new = {**stage, "start": None, "fit": {"quantise": False}}
+    old = make_run("a", settings={"chain": [stage]})
+    young = make_run("b", seed=1, settings={"chain": [new], "train_share": 1.0})
+    assert len(compare([load_run(old), load_run(young)]).groups) == 1
+
+
+def test_what_is_said_of_the_data_does_not_hang_on_the_order(make_run: MakeRun) -> None:
+    said = "Subjects s1 train; noise of 0.5 g added to the test side"
+    noisy = make_run("a", settings={"test": {"noise": 0.5}}, changes={"protocol.note": said})
+    clean = make_run("b", changes={"protocol.note": "Subjects s1 train"})
+    for paths in ([noisy, clean], [clean, noisy]):
+        found = compare([load_run(path) for path in paths])
+        assert found.protocol.note == "Subjects s1 train"
+    assert compare([load_run(noisy)]).protocol.note == said
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

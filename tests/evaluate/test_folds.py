@@ -23,6 +23,7 @@ def fold(make_run: MakeRun, subject: str, seed: int, name: str = "", validation:
         subjects=(subject,),
         epochs=1,
         changes={
+            "protocol.note": f"subject {subject} held out; 25% of the recordings keep their label",
             "protocol.name": "leave_one_subject_out",
             "protocol.subjects": {"train": [], "validation": [], "test": [subject]},
         },
@@ -59,8 +60,11 @@ def test_folds_of_a_seed_are_one_run(make_run: MakeRun, tmp_path: Path) -> None:
 def test_one_seed_of_pooled_folds_has_a_table_and_a_page(make_run: MakeRun, tmp_path: Path) -> None:
     paths = [fold(make_run, s, 0) for s in PEOPLE]
     assert "leave_one_subject_out, 144 test clips, seed 0" in markdown_table(paths)
+    assert compare([load_run(path) for path in paths]).protocol.note == (
+        "3 folds pooled; 25% of the recordings keep their label"
+    )
     page = write_report(paths, tmp_path / "page.html").read_text()
-    assert "3 folds pooled, every recording tested once" in page and 'id="subjects"' in page
+    assert "3 folds pooled" in page and 'id="subjects"' in page
 
 
 def test_seeds_of_one_fold_stay_as_they_are(make_run: MakeRun) -> None:
@@ -78,3 +82,12 @@ def test_seeds_that_lack_a_fold_are_refused(make_run: MakeRun) -> None:
     paths = [fold(make_run, s, seed) for s in PEOPLE for seed in (0, 1)][:-1]
     with pytest.raises(UsageError, match="cannot share a table"):
         compare([load_run(path) for path in paths])
+
+
+def test_folds_by_relative_and_absolute_paths(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (fold(make_run, s, 0) for s in PEOPLE[:2])
+    monkeypatch.chdir(tmp_path)
+    found = compare([load_run(first), load_run(second.relative_to(tmp_path))])
+    assert found.runs[0].path == tmp_path

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from pskd.errors import CheckpointError, UsageError
-from pskd.evaluate.folds import BY_FOLD, BY_SUBJECT, pool
+from pskd.evaluate.folds import BY_FOLD, BY_SUBJECT, pool, shared_note
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run, StageFacts
 from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interval
+from pskd.recipe import Recipe
 
 NOT_SETTINGS = {"about", "budget", "compute", "seed"}
 """Keys of a recipe in which two runs may differ and still be the same recipe."""
-YOUNGER = {"test.adapt": "0", "views.cut": "0.0"}
-"""Settings that older run folders do not name, with the value that they were trained with."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,16 @@ def compare(runs: Sequence[Run]) -> Comparison:
     labels = _labels([members[0] for members in groups.values()])
     return Comparison(
         dataset=runs[0].summary.dataset,
-        protocol=runs[0].summary.protocol,
+        protocol=replace(runs[0].summary.protocol, note=shared_note(runs)),
         groups=tuple(_group(*pair) for pair in zip(labels, groups.values(), strict=True)),
     )
 
 
 def recipe_settings(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """As `settings`, of a run's recipe, which may be older than some of its keys."""
-    return YOUNGER | settings(recipe)
+    """As `settings`, of a run's recipe; keys younger than it are at what it was trained with."""
+    with suppress(ValidationError):
+        recipe = Recipe.model_validate(recipe).model_dump(mode="json")
+    return settings(recipe)
 
 
 def settings(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -166,9 +169,10 @@ def _flatten(path: str, part: Any) -> Iterable[tuple[str, str]]:
         for key, value in part.items():
             yield from _flatten(f"{path}.{key}", value)
     elif isinstance(part, list):
-        for position, value in enumerate(part):
-            name = value.get("name", position) if isinstance(value, dict) else position
-            yield from _flatten(f"{path}.{name}", value)
+        names = [value.get("name") if isinstance(value, dict) else None for value in part]
+        for position, (name, value) in enumerate(zip(names, part, strict=True)):
+            known = position if name is None or names.count(name) > 1 else name
+            yield from _flatten(f"{path}.{known}", value)
     else:
         yield path, str(part)
 

@@ -1,4 +1,4 @@
-"""Folds of one training as one run: every recording is tested once."""
+"""Folds of one training as one run: no recording is tested twice."""
 
 from __future__ import annotations
 
@@ -46,18 +46,24 @@ def pool(folds: Sequence[Run]) -> Run:
         name=first.protocol.name,
         subject_independent=all(run.summary.protocol.subject_independent for run in folds),
         sides={"test": test.n},
-        note=f"{len(folds)} folds pooled, every recording tested once",
+        note="; ".join(filter(None, [f"{len(folds)} folds pooled", shared_note(folds)])),
         subjects={"test": tuple(test.per_subject)},
     )
     seconds = sum(run.summary.seconds for run in folds)
     return replace(
         folds[0],
-        path=Path(os.path.commonpath([run.path for run in folds])),
+        path=Path(os.path.commonpath([run.path.absolute() for run in folds])),
         summary=replace(first, protocol=protocol, stages=stages, seconds=seconds),
         recipe={**folds[0].recipe, "protocol": {"name": first.protocol.name}},
         epochs=(),
         predictions=predictions,
     )
+
+
+def shared_note(runs: Sequence[Run]) -> str:
+    """What is said of the data of all runs; the rest, such as who was held out, is of some."""
+    first, *others = (run.summary.protocol.note.split("; ") for run in runs)
+    return "; ".join(words for words in first if all(words in other for other in others))
 
 
 def _join(folds: Sequence[Run], stage: str) -> Predictions:

@@ -27,7 +27,7 @@ RECIPE: dict[str, Any] = {
     "train_share": 1.0,
     "labelled": 1.0,
     "test": {"noise": 0.0, "rate": None},
-    "chain": [{"name": "student", "fit": {"epochs": 3}}],
+    "chain": [{"name": "student", "model": {"name": "temporal_cnn"}, "fit": {"epochs": 3}}],
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pskd.errors import CheckpointError, UsageError
-from pskd.evaluate.folds import pool
+from pskd.evaluate.folds import pool, shared_note
 from pskd.evaluate.run_files import Predictions, Run, StageFacts, load_run
 from pskd.evaluate.statistics import spread
 from pskd.evaluate.study import rules
@@ -98,7 +98,7 @@ def _table(
         name=table.name,
         about=table.about,
         dataset=lead.summary.dataset,
-        protocol=replace(lead.summary.protocol, note=_shared_note(runs)),
+        protocol=replace(lead.summary.protocol, note=shared_note(runs)),
         seeds=table.seeds,
         folds=table.folds,
         clips=lead.summary.stages[lead.summary.student].test.n,
@@ -111,12 +111,6 @@ def _table(
         missing_cells=tuple(missing),
         varies=table.varies,
     )
-
-
-def _shared_note(runs: Sequence[Run]) -> str:
-    """What is said of the data of all runs; a table may vary the rest."""
-    first, *others = (run.summary.protocol.note.split("; ") for run in runs)
-    return "; ".join(words for words in first if all(words in other for other in others))
 
 
 def _cell(out: Path, listed: ListedCell) -> Cell:

@@ -80,10 +80,10 @@ def _refuse(
 
 
 def _data_of(run: Run) -> Mapping[str, str]:
-    recipe = {key: part for key, part in run.recipe.items() if key in COMPARED}
+    mine = recipe_settings(run.recipe)
     dataset, protocol = run.summary.dataset, run.summary.protocol
     return {
-        **recipe_settings(recipe),
+        **{path: value for path, value in mine.items() if path.split(".")[0] in COMPARED},
         "dataset.name": dataset.name,
         "dataset.classes": ", ".join(dataset.classes),
         "dataset.recordings": f"{dataset.recordings:,}",
