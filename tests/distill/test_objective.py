@@ -210,6 +210,8 @@ def test_every_loss_trains_by_its_name(name: str) -> None:
     [
         ({"name": "rkd_distanc"}, ("a",), r"student.distill.losses.0: unknown loss.*rkd_distance"),
         ({"name": "kd", "options": {"T": 2}}, ("a",), r"no option 'T'.*temperature"),
+        ({"name": "kd", "options": {"temperature": "4"}}, ("a",), r"'kd' cannot be built with"),
+        ({"name": "kd", "options": {"temperature": 0}}, ("a",), r"temperature is 0, not above 0"),
         ({"name": "kd"}, (), r"'kd' is about teachers, and stage 'student' has none"),
         ({"name": "crd", "options": {"size": "big"}}, ("a",), r"'crd' cannot be built with"),
     ],

@@ -81,6 +81,11 @@ def test_overrides_reach_stages_by_name_and_new_keys() -> None:
         ("seed.x=3", ["seed", "=VALUE"]),
         ("name=../elsewhere", ["name", "'../elsewhere'"]),
         ("dataset=3", ["dataset", "name, options"]),
+        ("chain.student.distill.logits={start: 1}", ["logits.end", "missing"]),
+        ("chain.student.distill.logits={start: 1, end: -1}", ["logits.end", "not -1"]),
+        ("chain.student.distill.logits={start: 1, end: 0, shape: sq}", ["logits.shape", "cosine"]),
+        ("chain.student.distill.logits=fast", ["logits", "'fast'"]),
+        ("chain.student.teachers=[fused, {stage: fused, weight: 0.5}]", ["fused twice", "once"]),
     ],
 )
 def test_a_wrong_override_names_the_key_and_the_nearest(override: str, words: list[str]) -> None:

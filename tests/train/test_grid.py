@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -162,6 +163,20 @@ def test_a_folder_of_another_recipe_is_refused_before_any_work(
     assert {word for word, _ in state(done).values()} == {"done"}
 
 
+def test_cells_of_another_recipe_that_are_left_alone_are_not_the_grids(
+    base: Path, done: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Asked for one method, with other epochs than those of the cells that lie there."""
+    shutil.copytree(done, tmp_path / "g")
+    shutil.rmtree(tmp_path / "g" / "cells" / "t" / "alone")
+    other = make(base, METHODS, set={"chain.student.fit.epochs": 2})
+    assert not [o.error for o in go(other, tmp_path / "g", cache, methods=["alone"]) if o.error]
+    states = state(tmp_path / "g")
+    assert states["alone"] == ("done", "")
+    for name in ("kd", "at"):
+        assert states[name][0] != "done" and "another recipe" in states[name][1]
+
+
 def test_other_words_about_a_method_make_no_other_recipe(
     base: Path, done: Path, cache: Path
 ) -> None:
@@ -222,6 +237,8 @@ def test_what_finished_before_the_disk_was_full_stays(
     [
         ({"name": "rkdd"}, r"t, bad: chain.student.distill.losses.0: unknown loss 'rkdd'.*rkd"),
         ({"name": "kd", "options": {"temprature": 2}}, r"no option 'temprature'.*'temperature'"),
+        ({"name": "cc", "options": {"gamma": "x"}}, r"t, bad: .*distill: the loss does not run"),
+        ({"name": "cc", "options": {"gamma": 1e40}}, r"distill: the loss 'cc' is (nan|inf)"),
     ],
 )
 def test_a_loss_that_cannot_be_is_refused_before_any_work(

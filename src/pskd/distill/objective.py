@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from itertools import chain, count
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -128,7 +129,9 @@ class Objective(nn.Module):
             for term in cast(Iterable[_Term], self.terms):
                 value = term(inputs, lessons, usable, moves, class_vectors)
                 # The stage's own semantic and motion terms keep their names.
-                terms[f"{term.name}_loss" if term.name in terms else term.name] = value.detach()
+                further = (f"{term.name}_loss_{n}" for n in count(2))
+                names = chain((term.name, f"{term.name}_loss"), further)
+                terms[next(name for name in names if name not in terms)] = value.detach()
                 total = total + weight_at(term.weight, progress) * value
             return StageLoss(total, terms, loss.choices)
 

@@ -51,6 +51,9 @@ def explain(
     """The first error of a recipe, or of another tree of parts, that pydantic refused."""
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    if first["type"] != "extra_forbidden" and isinstance(first["input"], dict):
+        # Of a weight that is no number but a schedule, what is wrong with the schedule.
+        first = next((e for e in errors if Schedule.__name__ in e["loc"]), first)
     node: Any = tree
     place: list[Any] = []
     for step in first["loc"]:

@@ -314,6 +314,11 @@ class Recipe(Part):
                         f"which is no stage before it. {known}"
                     )
             teachers = [teacher.stage for teacher in stage.teachers]
+            if twice := sorted({name for name in teachers if teachers.count(name) > 1}):
+                raise ValueError(
+                    f"stage {stage.name!r} learns from {', '.join(twice)} twice: name a teacher "
+                    "once, with its weight"
+                )
             for loss in stage.distill.losses:
                 for name in loss.teachers:
                     if name not in teachers:

@@ -17,7 +17,7 @@ import json
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +43,9 @@ FORMAT = 1
 
 STACK = 8
 """Most seeds that are trained as one model."""
+
+
+_ANOTHER = "another recipe"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,16 @@ def compare(
     _refuse_foreign(out)
     wanted = [_resolved(cell, place) for cell in wanted]
     for cell in wanted:
-        _refuse_another(out, cell)
+        if _is_another(out, cell):
+            raise UsageError(
+                f"this cell's folder was made by {_ANOTHER}",
+                where=out / cell.path,
+                remedy="Choose another --out, or delete the cell's folder",
+            )
+    # What lies there from another recipe must not stand in a table as if it were the grid's.
+    mine = {cell.path for cell in wanted}
+    known = (c for c in every if c.path not in mine and c.recipe.budget == Budget())
+    strange = {cell.path for cell in known if _is_another(out, cell)}
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(wanted)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
@@ -120,7 +132,7 @@ def compare(
     def note() -> None:
         """Keep what other commands note of their cells."""
         with FileLock(out / "grid.lock"):
-            write_grid(grid, every, out, _noted_elsewhere(out, wanted) | errors)
+            write_grid(grid, every, out, _noted_elsewhere(out, wanted) | errors, strange)
 
     note()
     left = [cell for cell in wanted if not is_finished(out, cell)]
@@ -137,7 +149,7 @@ def compare(
             elif done.error and done.task.stage and not done.task.teacher:
                 mark_lost(place, done.task, done.error)
             yield Outcome(done.task, done.error, n, len(tasks))
-    if all(is_finished(out, cell) for cell in every):
+    if all(is_finished(out, cell) and cell.path not in strange for cell in every):
         shutil.rmtree(out / "lessons", ignore_errors=True)
         for path in (out / "stages").glob("stack-*.ckpt"):  # of a stack that was given up
             path.unlink()
@@ -184,11 +196,21 @@ def plan(cells: Sequence[Cell], stack: bool = False) -> list[Task]:
     return ordered + [Task(cell.recipe, cell=cell) for cell in cells]
 
 
-def write_grid(grid: Grid, cells: Sequence[Cell], out: Path, errors: Mapping[Path, str]) -> None:
-    """grid.json: what a report of the grid is made of, beside the run folders."""
+def write_grid(
+    grid: Grid,
+    cells: Sequence[Cell],
+    out: Path,
+    errors: Mapping[Path, str],
+    strange: Collection[Path] = (),
+) -> None:
+    """grid.json: what a report of the grid is made of, beside the run folders.
+
+    Cells in `strange` are of another recipe: they are not done, whatever their folders hold.
+    """
+    errors = {**errors, **dict.fromkeys(strange, f"its folder was made by {_ANOTHER}")}
 
     def state(cell: Cell) -> dict[str, Any]:
-        done = is_finished(out, cell)
+        done = is_finished(out, cell) and cell.path not in strange
         word = "done" if done else "failed" if cell.path in errors else "missing"
         return {
             "table": cell.table,
@@ -293,11 +315,7 @@ def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
     return {path: why for path, why in errors.items() if path not in {c.path for c in wanted}}
 
 
-def _refuse_another(out: Path, cell: Cell) -> None:
+def _is_another(out: Path, cell: Cell) -> bool:
+    """Whether another recipe made a cell's folder."""
     path = out / cell.path / "recipe.yaml"
-    if path.exists() and not cell.recipe.same_as(load_recipe(path)):
-        raise UsageError(
-            "this cell's folder was made by another recipe",
-            where=out / cell.path,
-            remedy="Choose another --out, or delete the cell's folder",
-        )
+    return path.exists() and not cell.recipe.same_as(load_recipe(path))

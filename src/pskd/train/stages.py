@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
@@ -17,10 +19,11 @@ from pskd.models import Model, Signal, build, count_macs
 from pskd.models.adapt import batch_norms
 from pskd.recipe import ALONE, DistillOptions, Recipe, Stage
 from pskd.train.equalise import equalise
-from pskd.train.fit import Progress, fit, make_objective, visible
+from pskd.train.fit import Progress, fit, make_objective, make_sources, told, visible
+from pskd.train.lessons import available, signals
 from pskd.train.prepare import Prepared
 from pskd.train.quantised import Int8
-from pskd.train.stream import draw_seed
+from pskd.train.stream import View, draw_seed, read_batch
 
 _ELSEWHERE = {"name", "about", "chain", "test", "budget"}
 """Keys of a recipe that do not change how a stage is trained, or stand in its key as the stage."""
@@ -154,6 +157,35 @@ def build_model(stage: Stage, signal: Signal) -> Model:
         raise UsageError(error.what, where=where, remedy=error.remedy) from error
 
 
+def _try_objective(
+    recipe: Recipe, stage: Stage, model: Model, teachers: Mapping[str, Model], prepared: Prepared
+) -> None:
+    """Ask for the loss of a few clips once, of networks that know nothing yet.
+
+    Raises:
+        UsageError: It cannot be made or asked, or is no number.
+    """
+    clips, classes = prepared.train, prepared.signal.classes
+    objective = make_objective(recipe, stage, model, teachers, clips, classes)
+    some = clips.has_skeleton.int().argsort(descending=True, stable=True)[:4]
+    targets = nn.functional.one_hot(clips.labels, classes).float()
+    view = View(some, read_batch(clips, targets, some), (), torch.Generator())
+    sources = make_sources(stage, teachers, {}, 1, Fabric(accelerator="cpu", devices=1))
+    usable = available(model, view.batch)
+    known = told(view, usable, sources, prepared.class_vectors, 0, 1)
+    where = f"chain.{stage.name}.distill"
+    try:
+        terms = objective(*model.eval()(*signals(model, view.batch)), **known).terms
+    except (TypeError, ValueError, RuntimeError, LookupError) as error:
+        raise UsageError(
+            f"the loss does not run: {error}", where=where, remedy="Mend its options"
+        ) from error
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            what = f"the loss {name!r} is {float(value)} before any training"
+            raise UsageError(what, where=where, remedy="Mend its options")
+
+
 def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
     """Build a model and its loss, and run the model once.
 
@@ -180,7 +212,7 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
     teachers = {
         t.stage: build_model(find_stage(recipe, t.stage), prepared.signal) for t in stage.teachers
     }
-    make_objective(recipe, stage, model, teachers, prepared.train, prepared.signal.classes)
+    _try_objective(recipe, stage, model, teachers, prepared)
     if stage.fit.quantise:
         Int8(model)
     for side, clips in (

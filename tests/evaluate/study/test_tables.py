@@ -86,17 +86,22 @@ def test_caption_says_what_the_figures_are(study: Study, tmp_path: Path) -> None
         "McNemar", "Holm's correction over 3 comparisons", "Bold:",
     ):  # fmt: skip
         assert words in said
-    assert "With one seed done" not in said
+    assert "with one seed done" not in said
     lost = [("kd", 1, ""), ("kd", 2, "")]
     late = load_study(write_study(tmp_path / "late", absent=lost))
-    assert "With one seed done, the interval is over test" in caption(late.tables[0])
+    assert "or with one seed done for other people alone" in caption(late.tables[0])
     lost = [(method, 2, "") for method in ("pskd", "kd")]
     early = load_study(write_study(tmp_path / "early", methods=["pskd", "kd"], absent=lost))
     assert "seeds 0, 1 of 3; mean" in caption(early.tables[0])
     folds = load_study(write_study(tmp_path / "f", folds=SUBJECTS, seeds=[3], varies=["labelled"]))
     said = caption(folds.tables[0])
     assert "seed 3." in said and "4 folds pooled" in said and "differ in labelled too" in said
-    assert "these trainings tested on other people" in said
+    assert "for other people, not for another training: one seed" in said
+    assert "bootstrap over test subjects" in said
+    one = load_study(write_study(tmp_path / "one", cell=lambda m, s, f: {"subjects": ("2",)}))
+    said = caption(one.tables[0])
+    assert "for another training, not for other people: one test subject" in said
+    assert "Intervals: Student's t over seeds." in said and "bootstrap" not in said
 
 
 def test_latex_is_escaped_and_whole(study: Study) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.kd import kd
 
 LABEL = -1
@@ -163,7 +163,7 @@ class ACS(nn.Module):
     ) -> None:
         super().__init__()
         self.threshold = threshold
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
         self.semantic = semantic
 
     def forward(

@@ -48,3 +48,10 @@ def register(name: str) -> Callable[[L], L]:
         return cls
 
     return enter
+
+
+def above_zero(name: str, value: float) -> float:
+    """An option that has to be above 0, such as a temperature; else ValueError or TypeError."""
+    if not value > 0:
+        raise ValueError(f"{name} is {value}, not above 0")
+    return value

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.kd import kd
 
 HIDDEN = -1000.0  # its exponential is 0 even in double, and differences of it stay finite
@@ -117,7 +117,8 @@ class C2KD(nn.Module):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        self.threshold, self.temperature = threshold, temperature
+        self.threshold = threshold
+        self.temperature = above_zero("temperature", temperature)
         self.student_proxy = Proxy(student_channels, classes)
         self.teacher_proxy = Proxy(teacher_channels, classes)
         self.correction = nn.Linear(teacher_size, classes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.fitnet import to_steps
 from pskd.distill.losses.kd import kd
 
@@ -74,7 +74,7 @@ class CAMKD(nn.Module):
         features: float = 50.0,
     ) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
         self.features = features
         self.regressors = nn.ModuleList(
             nn.Sequential(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.sp import unit
 
 
@@ -64,7 +64,7 @@ class CRD(nn.Module):
         super().__init__()
         self.clips = clips
         self.negatives = negatives
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
         self.momentum = momentum
         self.student_map = nn.Linear(student_size, size)
         self.teacher_map = nn.Linear(teacher_size, size)

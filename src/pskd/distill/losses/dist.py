@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 
 _CONSTANT = 1e-6
 """Length of the deviation below which values count as constant: they have no correlation."""
@@ -39,7 +39,7 @@ class DIST(nn.Module):
         super().__init__()
         self.beta = beta
         self.gamma = gamma
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         student = (student_logits / self.temperature).softmax(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.kd import kd
 
 
@@ -39,7 +39,7 @@ class DKD(nn.Module):
         super().__init__()
         self.alpha = alpha
         self.beta = beta
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, target: Tensor) -> Tensor:
         labelled = target.sum(-1) > 0

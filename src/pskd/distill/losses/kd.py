@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 
 
 def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -43,7 +43,7 @@ class KD(nn.Module):
 
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature = above_zero("temperature", temperature)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         return kd(student_logits, teacher_logits, self.temperature)

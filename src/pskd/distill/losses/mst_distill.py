@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.distill.losses.base import register
+from pskd.distill.losses.base import above_zero, register
 from pskd.distill.losses.kd import kd
 
 
@@ -100,7 +100,9 @@ class MSTDistill(nn.Module):
         classes: K.
         clips: Number of training clips, for the count of epochs.
         k: Teachers a clip is taught by.
-        stage_epochs: Epochs of each of the first two stages; a third of all, as in the code.
+        stage_epochs: Of each of the first two stages; a third of all, as in the code. Counted
+            by clips seen, so that they last longer where an epoch leaves out its last clips, or
+            where several processes share it.
         temperature: T > 0.
         balance_weight: Weight of the load balancing.
         heads: Attention heads of each MaskNet.
@@ -134,7 +136,8 @@ class MSTDistill(nn.Module):
         super().__init__()
         if not 1 <= k <= len(teachers_size):
             raise ValueError(f"k is {k}, not between 1 and the {len(teachers_size)} teachers")
-        self.k, self.temperature, self.balance_weight = k, temperature, balance_weight
+        self.k, self.balance_weight = k, balance_weight
+        self.temperature = above_zero("temperature", temperature)
         self.stage_clips = stage_epochs * clips
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.teachers = nn.ModuleList(

@@ -11,9 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from pskd.evaluate.statistics import CONFIDENCE
-from pskd.evaluate.study.bootstrap import RESAMPLES
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study.words import DASH, can_be_told, interval_words, p_figure, seeds_of
+from pskd.evaluate.study.words import (
+    DASH,
+    can_be_told,
+    compared,
+    interval_meaning,
+    interval_method,
+    interval_words,
+    p_figure,
+    seeds_of,
+)
 from pskd.evaluate.tables import clean
 from pskd.evaluate.words import (
     SCORES,
@@ -130,18 +138,13 @@ def caption(table: StudyTable) -> str:
         f"{facts.note[:1].upper()}{facts.note[1:]}." if facts.note else "",
         f"Methods differ in {', '.join(table.varies)} too." if table.varies else "",
     ]
-    found = [method.difference for method in table.methods if method.difference]
+    found = compared(table)
     if found:
         score = SCORES[table.dataset.headline]
-        drawn = "another training" if several else "these trainings"
         sentences += [
             f"Difference: {score[0].lower()}{score[1:]} minus that of {table.baseline}, in points, "
-            f"with its 95 % interval for {drawn} tested on other people: paired bootstrap over "
-            f"{'seeds and ' * several}test subjects, {RESAMPLES:,} resamples, percentiles "
-            "stretched to Student's t.",
-            "With one seed done, the interval is over test subjects alone."
-            if several and any(len(change.seeds) == 1 for change in found)
-            else "",
+            f"{interval_meaning(found)}.",
+            interval_method(found),
             "p: exact McNemar test of the predictions of each seed, clips taken as independent, "
             "joined over seeds by the rule of the median, Holm's correction over "
             f"{len(found)} comparison{'s' * (len(found) != 1)}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pskd.evaluate.markup import Markup, element, join
+from pskd.evaluate.study.bootstrap import RESAMPLES
 from pskd.evaluate.study.parts import MethodResult, StudyTable
 from pskd.evaluate.study.statistics import Difference
 from pskd.evaluate.words import p_words, signed
@@ -51,7 +52,21 @@ def interval_meaning(pairs: Sequence[Pair]) -> str:
         return "with its 95 % interval for other people, not for another training: one seed"
     if people == 1:
         return "with its 95 % interval for another training, not for other people: one test subject"
-    return "with its 95 % interval for another training tested on other people"
+    meaning = "with its 95 % interval for another training tested on other people"
+    alone = any(len(d.seeds) == 1 for _, d in pairs)
+    return meaning + (", or with one seed done for other people alone" if alone else "")
+
+
+def interval_method(pairs: Sequence[Pair]) -> str:
+    """How the intervals were made, as a sentence."""
+    seeds = max(len(d.seeds) for _, d in pairs)
+    if max(len(d.by_subject) for _, d in pairs) == 1:
+        return "Intervals: Student's t over seeds." if seeds > 1 else ""
+    drawn = f"{'seeds and ' if seeds > 1 else ''}test subjects"
+    return (
+        f"Intervals: paired bootstrap over {drawn}, {RESAMPLES:,} resamples, percentiles stretched "
+        "to Student's t."
+    )
 
 
 def verdict(table: StudyTable) -> Markup:
