@@ -53,6 +53,12 @@ def test_every_shipped_grid_has_cells_whose_recipes_hold(name: str) -> None:
     made = cells(grid)
     assert grid.name == name and grid.about
     assert len({cell.path for cell in made}) == len(made) > 1
+    said = [
+        (c.table, c.recipe.model_dump_json(exclude={"name", "about"}))
+        for c in made
+        if c.seed == made[0].seed
+    ]
+    assert len(set(said)) == len(said)  # no method twice under two names
 
 
 def test_cells_are_tables_times_methods_times_folds_times_seeds(tmp_path: Path) -> None:
