@@ -6,6 +6,8 @@ import builtins
 import io
 import resource
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,28 @@ def test_times_and_values() -> None:
     np.testing.assert_array_equal(file.acceleration, xyz.astype(np.float32))
     assert file.rate == pytest.approx(50)
     assert read_accelerometer(packed(columns), NAME, rate=25, unit="g").rate == pytest.approx(25)
+
+
+def test_the_first_file_of_a_process_is_read(tmp_path: Path) -> None:
+    """The allocator of pyarrow takes its addresses when it is first used: here it was already."""
+    (tmp_path / NAME).write_bytes(packed(still()))
+    code = (
+        "import sys; from pathlib import Path; "
+        "from pskd.data.accelerometer_file import read_recording; "
+        "print(read_recording(Path(sys.argv[1])).rate)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / NAME)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(50)
+
+
+def test_a_clock_in_a_column_that_names_a_unit() -> None:
+    stamps = np.datetime64("2026-11-22T09:00:00", "ms") + np.arange(100) * np.timedelta64(20, "ms")
+    columns = still()
+    del columns["t"]
+    file = read_accelerometer(packed({"t_ms": stamps, **columns}), NAME)
+    assert file.rate == pytest.approx(50, rel=1e-3)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

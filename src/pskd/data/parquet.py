@@ -44,6 +44,7 @@ def read_parquet(data: bytes, where: object, pick: Callable[[list[str]], Sequenc
             where=where,
             remedy="pip install 'pskd[parquet]', or save the file as CSV",
         ) from error
+    pa.allocate_buffer(1)  # its allocator takes a GiB of addresses with the first byte
     try:
         with _limited_memory():
             file = pq.ParquetFile(
@@ -73,7 +74,10 @@ def read_parquet(data: bytes, where: object, pick: Callable[[list[str]], Sequenc
     if rows < 2:
         raise DataError(f"has {rows} samples, at least 2 are needed", where=where)
     values = np.stack([np.concatenate(column) for column in columns], axis=1)
-    times = in_seconds(values[:, -1], clock[1]) if clock else None
+    times = None
+    if clock:
+        is_clock = pa.types.is_timestamp(file.schema_arrow.field(clock[0]).type)
+        times = in_seconds(values[:, -1], "s" if is_clock else clock[1])
     table = Table(times, values[:, : -1 if clock else None], np.arange(1, rows + 1))
     check_sizes(table, where, holes=False)
     return table
