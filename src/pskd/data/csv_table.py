@@ -19,6 +19,9 @@ LARGEST = 1e20
 """Well above time stamps in nanoseconds, well below where sums of squares overflow."""
 
 _TIME = re.compile(r"(?:t|time|timestamp)(?:_(s|ms|us|ns))?")
+_LIKE_TIME = re.compile(
+    r"(?:.*[^a-z])?(?:(?:date)?time|(?:time)?stamps?|epoch|elapsed|sec(?:ond)?s?|ts)(?:[^a-z].*)?"
+)
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _UNIX = (9e8, 5e9)
 """Unix time from 1998 to 2128, in seconds: a clock in another unit is known by its size."""
@@ -102,13 +105,24 @@ def read_table(
 
 
 def time_column(header: Sequence[str], where: object) -> tuple[int, str | None] | None:
-    """Index of the column of times and the unit in its name; None where there is none."""
+    """Index of the column of times and the unit in its name; None where there is none.
+
+    Raises:
+        DataError: There are several; or there is none, and a column that has another name for them.
+    """
     found = [(i, match[1]) for i, name in enumerate(header) if (match := _TIME.fullmatch(name))]
     if len(found) > 1:
         raise DataError(
             f"several for t in the header {shown(header)!r}",
             where=f"{where}, line 1",
             remedy="Leave one column of times",
+        )
+    if not found and (like := [name for name in header if _LIKE_TIME.fullmatch(name)]):
+        raise DataError(
+            f"no column t, but {like[0][:80]!r} looks like times",
+            where=f"{where}, line 1",
+            remedy="Name it t, or after its unit t_s, t_ms, t_us or t_ns; if it holds no times, "
+            "name it otherwise",
         )
     return found[0] if found else None
 
