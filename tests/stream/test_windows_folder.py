@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pskd.data.accelerometer_file import read_csv
 from pskd.data.store import open_store
 from pskd.datasets.folder import Folder
 from pskd.errors import UsageError
 from pskd.evaluate.events import Interval
 from pskd.models.student_config import read_config
 from pskd.stream.labelled import LongRecording
-from pskd.stream.windows_folder import label_of, write_windows
+from pskd.stream.windows_folder import _keep, label_of, write_windows
 
 TRUTH = (Interval(10.0, 13.0, "wave"), Interval(20.0, 30.0, "walk"))
 
@@ -50,6 +51,20 @@ def test_windows_read_back_as_a_dataset(run: Path, cache: Path, tmp_path: Path) 
         assert seconds == pytest.approx(config.window_seconds, abs=2 / recording.rate)
     idle = counts["train"]["idle"] / counts["train"].total()
     assert 0.2 < idle < 0.8
+
+
+@pytest.mark.parametrize(("rate", "start"), [(104, 1_100.0), (200, 90_000.0), (31, 5_000.0)])
+def test_times_keep_their_digits(tmp_path: Path, rate: float, start: float) -> None:
+    """Six of them are too few after a quarter of an hour."""
+    (tmp_path / "accelerometer").mkdir()
+    times = start + np.arange(10 * rate) / rate
+    acceleration = np.random.default_rng(0).normal(0.58, 0.1, (len(times), 3)).astype(np.float32)
+    one = LongRecording("", times, acceleration, ())
+    assert list(_keep(one, tmp_path, "anna", 4.0))
+    file = read_csv(tmp_path / "accelerometer" / "anna.csv", unit="g")
+    np.testing.assert_allclose(file.times, times, atol=1e-8)
+    np.testing.assert_array_equal(file.acceleration, acceleration)
+    assert file.rate == pytest.approx(rate)
 
 
 def test_a_folder_that_is_there_is_left_alone(run: Path, cache: Path, tmp_path: Path) -> None:

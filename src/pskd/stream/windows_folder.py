@@ -102,7 +102,8 @@ def _keep(
     """Write the samples of a recording; give label, start and stop of its windows."""
     rows = np.column_stack([one.times, one.acceleration])
     path = folder / "accelerometer" / f"{name}.csv"
-    np.savetxt(path, rows, delimiter=",", header="t,x,y,z", comments="", fmt="%.6g")
+    digits = ["%.9f"] + ["%.9g"] * 3  # times of a day at 10 kHz, and float32
+    np.savetxt(path, rows, delimiter=",", header="t,x,y,z", comments="", fmt=digits)
     first, last = float(one.times[0]), float(one.times[-1])
     for start in np.arange(first, last - seconds, seconds / HOPS).round(4).tolist():
         label = label_of(one, start, start + seconds)
