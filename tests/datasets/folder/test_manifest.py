@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -165,3 +166,14 @@ def test_whatever_bytes_a_manifest_holds(data: bytes) -> None:
             parse(content)
         except PskdError as error:
             assert str(error).startswith("manifest.csv")
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_an_umlaut_is_one_character_or_two(written: str) -> None:
+    """As the manifest and the disk have it: they look the same."""
+    there = f"accelerometer/{unicodedata.normalize('NFD', 'jürgen')}.csv"
+    name = unicodedata.normalize(written, "jürgen")
+    for line in (f"{name},walk,p1,", f"two,walk,p1,accelerometer/{name}.csv"):
+        text = f"recording,label,subject,accelerometer\n{line}\n"
+        (row,) = read_manifest(text.encode(), [there], Settings(rate=50.0))
+        assert isinstance(row, Row) and row.accelerometer == there

@@ -18,7 +18,7 @@ from pskd.data.accelerometer_file import read_csv
 from pskd.data.recording import SetAside
 from pskd.data.store import open_store
 from pskd.datasets import dataset
-from pskd.datasets.folder import Folder
+from pskd.datasets.folder import Folder, source
 from pskd.datasets.twins import folder as twin
 from pskd.errors import DataError, UsageError
 
@@ -468,3 +468,31 @@ def test_bad_lines_are_set_aside_by_name_or_number(make: Any) -> None:
     assert source.trials() == ["one", "one (line 3)", "line 4", "three"]
     reasons = [trial.reason for trial in source.read() if isinstance(trial, SetAside)]
     assert len(reasons) == 3 and "recording 'one' is named twice" in reasons[0]
+
+
+def test_files_that_nobody_names_are_no_part_of_the_data(make) -> None:
+    """Such as .DS_Store, which the Finder leaves, or runs that were trained in the folder."""
+    key = Folder(make()).key()
+    make({".DS_Store": "x", "runs/demo/summary.json": "{}", "accelerometer/three.csv": "x,y,z"})
+    assert Folder(make.root).key() == key
+    make({"accelerometer/two.csv": make.csv("t,x,y,z", make.time, make.signal(9))})
+    assert Folder(make.root).key() != key
+    assert Folder(make({"dataset.yaml": "title: new"})).key() != key
+
+
+def test_a_file_that_cannot_be_read_is_read_once(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many recordings that are cut from it."""
+    lines = "".join(f"r{n},walk,p1,accelerometer/one.csv,{n},{n + 1}\n" for n in range(9))
+    head = f"{MANIFEST},accelerometer,start,stop\n"
+    root = make({"manifest.csv": head + "two,sit,p2,,,\n" + lines, "accelerometer/one.csv": "x\n"})
+    folder, asked = Folder(root), list[str]()
+    whole = source.read_accelerometer
+
+    def read(data: bytes, path: Path, *more: Any) -> Any:
+        asked.append(path.name)
+        return whole(data, path, *more)
+
+    monkeypatch.setattr(source, "read_accelerometer", read)
+    found = [folder.load(trial) for trial in folder.trials()]
+    assert sum(isinstance(one, SetAside) for one in found) == 9
+    assert len(asked) == 2

@@ -15,6 +15,7 @@ from pskd.data.archive.zipped import Zip
 
 __all__ = [
     "Archive",
+    "Folder",
     "Limits",
     "digests_remembered",
     "file_digest",

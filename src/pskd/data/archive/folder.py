@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from functools import cached_property
 
 from pskd.data.archive.base import Archive, file_digest, text_digest, unreadable
@@ -40,6 +41,12 @@ class Folder(Archive):
         except OSError as error:
             raise unreadable(self.path, error) from error
         return found
+
+    def only(self, names: Collection[str]) -> Folder:
+        """The folder with no other files than these."""
+        some = Folder(self.path, self._limits)
+        some._members = {name: about for name, about in self._members.items() if name in names}
+        return some
 
     def read(self, name: str, at_most: int) -> bytes:
         """Return the bytes of one file."""

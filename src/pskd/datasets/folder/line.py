@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
@@ -147,7 +148,7 @@ class Line:
             return None
         else:
             default = [f"{kind}/{recording}{end}" for end in _SIGNALS[kind]]
-            there = [name for name in default if name in self.files]
+            there = [found for name in default if (found := self.files.named(name))]
             if kind == "skeleton" and not there:
                 return None
             found = there[0] if len(there) == 1 else None
@@ -167,14 +168,19 @@ class Line:
 
 
 class Files:
-    """The files of the folder by their names."""
+    """The files of the folder by their names.
+
+    An umlaut is one character or two, as the system that wrote the name has it; it is found as
+    both.
+    """
 
     def __init__(self, names: Collection[str]) -> None:
-        self._names = frozenset(names)
-        self._folded = {name.casefold(): name for name in names}
+        self._names = {_composed(name): name for name in names} | {name: name for name in names}
+        self._folded = {_composed(name).casefold(): name for name in names}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
+    def named(self, name: str) -> str | None:
+        """The file of this name; None where there is none."""
+        return self._names.get(name) or self._names.get(_composed(name))
 
     def find(self, given: str) -> tuple[str | None, str]:
         """Return the name of a file, or what is wrong with the path that was given."""
@@ -182,10 +188,14 @@ class Files:
         name = str(path)
         if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
             return None, f"{given[:200]!r} lies outside the folder"
-        if name in self._names:
-            return name, ""
-        alike = self._folded.get(name.casefold())
+        if found := self.named(name):
+            return found, ""
+        alike = self._folded.get(_composed(name).casefold())
         return None, f"{given[:200]!r} is missing" + (f", but {alike!r} is there" if alike else "")
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _moment(text: str) -> float:

@@ -52,8 +52,8 @@ class Folder(Dataset):
         self.homepage = settings.homepage
 
     def key(self) -> str:
-        """Return the sha256 over all files."""
-        return self._source.archive.digest()
+        """Return the sha256 over the manifest, the settings and the files that they name."""
+        return self._source.digest()
 
     def trials(self) -> list[str]:
         """Return the recordings in the order of the manifest; bad lines by name or number."""

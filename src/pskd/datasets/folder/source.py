@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pskd.data.accelerometer_file import MAX_BYTES, AccelerometerFile, read_accelerometer
-from pskd.data.archive import Archive, open_archive
+from pskd.data.archive import Archive, Folder, open_archive
 from pskd.data.bvh import Bvh
 from pskd.data.skeleton import KINECT_V1, LAYOUTS, SkeletonLayout
 from pskd.datasets.folder import skeleton
@@ -117,6 +117,19 @@ class Source:
         files = Counter(row.accelerometer for row in self.good_rows)
         return frozenset(name for name, count in files.items() if count > 1)
 
+    def digest(self) -> str:
+        """Return the sha256 of all that is named: files beside it are nobody's business.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        if not isinstance(self.archive, Folder):
+            return self.archive.digest()
+        named = {MANIFEST, SETTINGS, LAYOUT}
+        for row in self.good_rows:
+            named |= {row.accelerometer, row.skeleton or ""}
+        return self.archive.only(named).digest()
+
     def read(self, name: str, at_most: int) -> bytes:
         """Return the bytes of a file of the folder; DataError if over `at_most`."""
         return self.archive.read(self._prefix + name, at_most)
@@ -178,8 +191,14 @@ class Source:
     def _kept(self, kind: str, key: Hashable, read: Callable[[], object]) -> Any:
         """What was read last, kept because recordings cut from one file follow each other."""
         if kind not in self._last or self._last[kind][0] != key:
-            self._last[kind] = key, read()
-        return self._last[kind][1]
+            try:
+                self._last[kind] = key, read()
+            except PskdError as error:
+                self._last[kind] = key, error
+        found = self._last[kind][1]
+        if isinstance(found, PskdError):
+            raise found
+        return found
 
 
 def _missing(what: str, root: Path | None) -> DataError:
