@@ -245,3 +245,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         open_recorder(tmp_path / "file" / "kept")
+
+
+def test_a_manifest_that_somebody_corrected_goes_on(tmp_path: Path) -> None:
+    """With the split that `predefined` wants, and as a spreadsheet saves it."""
+    folder = tmp_path / "kept"
+    for session, start in enumerate((100.0, 900.0)):
+        recorder = open_recorder(folder)
+        recorder.keep(samples(start, 10))
+        recorder.keep_actions([window(start, "wave", action=True), window(start + 1, "wave")])
+        recorder.close()
+        path = folder / "manifest.csv"
+        if session == 0:
+            head, line = path.read_text().splitlines()
+            path.write_text(f"\ufeff{head},split\n{line},train\n", encoding="utf-8")
+    kept = [list(csv.reader([line])) for line in path.read_text("utf-8-sig").splitlines()]
+    assert {len(row) for (row,) in kept} == {8} and len(kept) == 3
+    assert [row["split"] for row in rows(folder)] == ["train", ""]

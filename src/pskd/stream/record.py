@@ -35,6 +35,7 @@ ACCELEROMETER = "accelerometer"
 LOCK = ".lock"
 MAX_FILE_BYTES = 100_000_000
 """Of a file of samples, half a day at 50 Hz; then the next begins as soon as no action goes on."""
+_LONGEST = 4096  # characters of the first line of a manifest
 
 
 @dataclass
@@ -96,6 +97,8 @@ class Recorder:
                 text = MARK + yaml.safe_dump(settings, sort_keys=False)
                 write_atomic(folder / SETTINGS, text.encode(), remedy="Free some space")
             self._manifest = GrowingFile(folder / MANIFEST, _line(COLUMNS))
+            # Columns that somebody added to it since, such as the split, are left empty.
+            self._further = [""] * (len(_header(folder)) - len(COLUMNS))
             names = [path.name for path in (folder / ACCELEROMETER).iterdir()]
         numbers = [int(found[1]) for n in names if (found := re.match(r"live(\d+)\.", n))]
         self._number = max(numbers, default=0)
@@ -204,6 +207,7 @@ class Recorder:
                 f"{action.start:.3f}",
                 f"{action.stop:.3f}",
                 f"{action.probability:.3f}",
+                *self._further,
             )
         )
 
@@ -238,13 +242,19 @@ def _check(folder: Path) -> None:
     settings, manifest = folder / SETTINGS, folder / MANIFEST
     ours = settings.is_file() and settings.read_bytes().startswith(MARK.encode())
     if ours and manifest.is_file():
-        ours = manifest.read_bytes().startswith(_line(COLUMNS).encode().strip())
+        ours = _header(folder)[: len(COLUMNS)] == [*COLUMNS]
     if not ours:
         raise UsageError(
             "holds something else than what pskd live has kept",
             where=folder,
             remedy="Name a new folder",
         )
+
+
+def _header(folder: Path) -> list[str]:
+    """The columns of the manifest, as we or an editor or a spreadsheet wrote them."""
+    with (folder / MANIFEST).open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        return next(csv.reader([stream.readline(_LONGEST)]), [])
 
 
 def _rows(piece: Piece) -> Iterator[str]:
