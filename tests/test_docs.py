@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import types
 import zipfile
 from pathlib import Path
@@ -22,6 +23,19 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def test_the_example_of_the_readme(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = blocks("../README.md", "python")
+    shutil.copytree(run, tmp_path / "runs" / "demo")
+    lines = "".join(f"{k / 50},0.1,0.2,9.8\n" for k in range(500))
+    (tmp_path / "watch.csv").write_text(f"t,x,y,z\n{lines}")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("0.0 ")
 
 
 def test_the_dataset_of_the_page_on_adding_one(

@@ -65,6 +65,21 @@ def test_time_columns_and_their_units(record, header: str, seconds: float):
     np.testing.assert_allclose(file.times, times, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "name", ["seconds_elapsed", "Time (s)", "elapsed", "ts", "DateTime", "epoch_ms", "time stamp"]
+)
+def test_times_by_another_name_are_not_taken_for_none(record, name: str):
+    path = record(np.arange(10) / 50, still(10), f"{name},x,y,z")
+    with pytest.raises(DataError, match=r"line 1: no column t, but .* looks like times.*t_ms"):
+        read_csv(path, rate=100, unit="g")
+
+
+@pytest.mark.parametrize("name", ["sector", "timer", "steps", "secondary", "temperature"])
+def test_other_columns_are_no_times(record, name: str):
+    path = record(np.arange(10) / 50, still(10), f"{name},x,y,z")
+    assert read_csv(path, rate=100, unit="g").rate == pytest.approx(100)
+
+
 @pytest.mark.parametrize("names", ["ax,AY,az", "acc_x,acc_y,acc_z", '"accel_x", accel_y ,accel_z'])
 def test_names_of_the_axes(write, names: str):
     file = read_csv(write(f"\ufefflabel,{names}\nwalk,0,0,1\nwalk,0,1,0\n"), rate=50, unit="g")
@@ -118,7 +133,7 @@ def test_files_that_are_no_text_or_too_large_or_missing(tmp_path: Path, write, m
         read_csv(binary)
     with pytest.raises(UsageError, match="no such file"):
         read_csv(tmp_path / "none.csv")
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="is a folder"):
         read_csv(tmp_path)
     monkeypatch.setattr(accelerometer_file, "MAX_BYTES", 10)
     with pytest.raises(DataError, match="larger than"):

@@ -8,6 +8,7 @@ import pytest
 
 from pskd.datasets import DATASETS, catalogue
 from pskd.datasets.catalogue import entries, info
+from pskd.datasets.utd_mhad import UtdMhad
 from pskd.errors import UsageError
 
 HASHES = Path(catalogue.__file__).with_name("hashes")
@@ -66,3 +67,11 @@ def test_only_hashes_of_the_data_are_shipped(name: str, recordings: int) -> None
 def test_an_unknown_dataset_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"'berkeley'.*'berkeley_mhad'"):
         info("berkeley")
+
+
+def test_a_reader_without_an_entry_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that somebody has just added, in one file and a line of the tuple."""
+    reader = type("Kitchen", (UtdMhad,), {"name": "kitchen", "homepage": "https://k.example"})
+    monkeypatch.setitem(DATASETS, "kitchen", reader)
+    assert "kitchen" in [entry.name for entry in entries()]
+    assert info("kitchen").how == "From https://k.example"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pskd.cli.console import JsonFlag, Rate, Unit, err, print_json, say
+from pskd.cli.console import JsonFlag, Rate, Unit, print_json, remark, say
 from pskd.errors import UsageError
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ app = typer.Typer()
 def adapt(
     run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
     files: Annotated[
-        list[Path], typer.Argument(help="CSVs with columns t,x,y,z, or x,y,z and --rate.")
+        list[Path], typer.Argument(help="CSV or parquet: t,x,y,z, or x,y,z and --rate.")
     ],
     folder: Annotated[
         Path | None, typer.Option("--out", help="Student folder. Default: RUN-adapted.")
@@ -32,7 +32,7 @@ def adapt(
 
     Example: pskd adapt runs/demo mine.csv --unit m/s2
     """
-    from pskd.data.accelerometer_file import read_csv
+    from pskd.data.accelerometer_file import read_recording
     from pskd.edge.settings import STREAM
     from pskd.edge.wearer import FEW, adapt_student
     from pskd.models.student_folder import find_student
@@ -42,7 +42,7 @@ def adapt(
     for n, file in enumerate(files):
         if file.resolve() in [other.resolve() for other in files[:n]]:
             raise UsageError("is named twice", where=file, remedy="Name it once")
-    recordings = [read_csv(file, rate=rate, unit=unit) for file in files]
+    recordings = [read_recording(file, rate=rate, unit=unit) for file in files]
     windows = adapt_student(find_student(run), recordings, folder)
     notes = [f"{file.path.name}: {note}" for file in recordings for note in file.notes]
     if (folder / STREAM).exists():
@@ -53,7 +53,7 @@ def adapt(
             f"fewer than {FEW}."
         )
     for note in notes:
-        err.print(note, soft_wrap=True)
+        remark(note)
     if as_json:
         print_json({"student": str(folder), "windows": windows, "notes": notes})
         return

@@ -37,7 +37,9 @@ from pskd.cli.console import (
     err,
     out,
     print_json,
+    remark,
     resumable,
+    say,
     training_bars,
 )
 from pskd.errors import PskdError
@@ -142,13 +144,13 @@ def report(
     written = write_report(runs, page)
     _show(runs, as_json)
     if not as_json:
-        out.print(f"Report: {written}", soft_wrap=True)
+        say(f"Report: {written}")
 
 
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, or a student folder.")],
-    file: Annotated[Path, typer.Argument(help="CSV with columns t,x,y,z, or x,y,z and --rate.")],
+    file: Annotated[Path, typer.Argument(help="CSV or parquet: t,x,y,z, or x,y,z and --rate.")],
     unit: Unit = "auto",
     rate: Rate = None,
     hop: Annotated[float | None, typer.Option(help="Seconds between windows.")] = None,
@@ -158,14 +160,15 @@ def predict(
 
     Example: pskd predict runs/demo walk.csv --unit m/s2 --json
     """
-    from pskd.edge.predict import predict_windows, read_csv
+    from pskd.data.accelerometer_file import read_recording
+    from pskd.edge.predict import predict_windows
     from pskd.models.student_folder import find_student, load_student
 
     student, config = load_student(find_student(run))
-    recording = read_csv(file, rate=rate, unit=unit)
+    recording = read_recording(file, rate=rate, unit=unit)
     windows = predict_windows(student, config, recording, hop_seconds=hop)
     for note in recording.notes:
-        err.print(note, soft_wrap=True)
+        remark(note)
     if as_json:
         rows = [asdict(w) for w in windows]
         print_json({"file": str(file), "notes": recording.notes, "windows": rows})
@@ -216,7 +219,7 @@ def _train(recipe: Recipe, data_root: Path | None, folder: Path, as_json: bool) 
         )
     _show([folder], as_json)
     if not as_json:
-        out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+        say(f"Report: {folder / 'report.html'}")
 
 
 def _show(runs: list[Path], as_json: bool) -> None:

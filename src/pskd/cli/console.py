@@ -62,6 +62,11 @@ def say(*lines: str, style: str | None = None) -> None:
         out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def remark(line: str) -> None:
+    """Print a line beside the results, on stderr, as it is."""
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def cache() -> Path:
     """Folder of parsed datasets: PSKD_CACHE, or where the platform keeps caches."""
     return Path(os.environ.get("PSKD_CACHE") or pooch.os_cache("pskd"))

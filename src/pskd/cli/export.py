@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pskd.cli.console import DataRoot, JsonFlag, Student, cache, err, out, print_json
+from pskd.cli.console import DataRoot, JsonFlag, Student, cache, print_json, remark, say
 
 if TYPE_CHECKING:
     from pskd.edge.parity import Parity
@@ -48,10 +48,10 @@ def export(
     folder = folder or (student or run) / "export"
 
     def told(name: str, parity: Parity) -> None:
-        err.print(f"{name}: {parity.sentence}", markup=False, highlight=False, soft_wrap=True)
+        remark(f"{name}: {parity.sentence}")
 
     def left_out(name: str, error: UsageError) -> None:
-        err.print(f"{name}: left out: {error}", markup=False, highlight=False, soft_wrap=True)
+        remark(f"{name}: left out: {error}")
 
     export = export_student(
         material,
@@ -65,4 +65,4 @@ def export(
         print_json(export.model_dump(mode="json"))
         return
     for exported in (export.files[name] for name in names if name in export.files):
-        out.print(f"{folder / exported.file}  {exported.bytes / 1024:.1f} KB", soft_wrap=True)
+        say(f"{folder / exported.file}  {exported.bytes / 1024:.1f} KB")

@@ -17,6 +17,7 @@ from pskd.cli.console import (
     out,
     print_json,
     resumable,
+    say,
     training_bars,
 )
 
@@ -66,4 +67,4 @@ def finetune(
         print_json(to_json([folder]))
         return
     out.print(terminal_table([folder]))
-    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    say(f"Report: {folder / 'report.html'}")

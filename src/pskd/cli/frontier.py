@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pskd.cli.console import JsonFlag, cache, out, print_json, say
+from pskd.cli.console import JsonFlag, cache, print_json, say
 from pskd.cli.grids import (
     DataRoots,
     GridFolder,
@@ -78,5 +78,5 @@ def frontier(
         print_json({"page": page, "answers": {f.table.name: answer(f) for f in found}})
     else:
         say(*(answer(each) for each in found))
-        out.print(f"Page: {page}", soft_wrap=True)
+        say(f"Page: {page}")
     tell_of_failed(failed, len(every))

@@ -111,7 +111,7 @@ def compare(
     else:
         for table in study.tables:
             out.print(study_terminal(table))
-        out.print(f"Report: {page}", soft_wrap=True)
+        say(f"Report: {page}")
     tell_of_failed(failed, len(wanted))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pskd.cli.console import err, out
+from pskd.cli.console import out, remark
 from pskd.errors import PskdError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def live(
         if recorder:
             recorder.close()
         for line in summary(session, recorder) if session.heard else ():
-            err.print(line, markup=False, highlight=False, soft_wrap=True)
+            remark(line)
 
 
 def _follow(session: Session, show: Show) -> None:

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pskd.cli.console import err, out, say
+from pskd.cli.console import out, remark, say
 from pskd.stream.live import Session
 from pskd.stream.recognizer import IDLE, UNKNOWN, Prediction
 from pskd.stream.record import Recorder
@@ -159,7 +159,7 @@ def _action(prediction: Prediction) -> str:
 
 
 def _aside(text: str) -> None:
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    remark(text)
 
 
 def _print(line: str) -> None:

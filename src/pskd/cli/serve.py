@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import typer
 
-from pskd.cli.console import err, say
+from pskd.cli.console import remark, say
 from pskd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def serve(
         module = find_export(run, "wasm", student.config)
         if module is None:
             hint = f"Browsers recognise by themselves once there is: pskd export {run} --to wasm"
-            err.print(hint, markup=False, highlight=False, soft_wrap=True)
+            remark(hint)
         hub = Hub(student, Limits(sessions, samples_per_second, idle_seconds), Metrics())
         server = make_server(hub, module.read_bytes() if module else None, access)
         _announce(host, bound.getsockname()[1], access, made=token is None)

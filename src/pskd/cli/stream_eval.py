@@ -9,7 +9,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pskd.cli.console import DataRoot, JsonFlag, Rate, Unit, cache, err, out, print_json, say
+from pskd.cli.console import (
+    DataRoot,
+    JsonFlag,
+    Rate,
+    Unit,
+    cache,
+    err,
+    out,
+    print_json,
+    remark,
+    say,
+)
 from pskd.errors import UsageError
 from pskd.files import write_atomic
 
@@ -137,7 +148,7 @@ def stream_eval(
             recording, labels, student.config.classes, rate=rate, unit=unit
         )
         for note in notes:
-            err.print(note, markup=False, highlight=False, soft_wrap=True)
+            remark(note)
         recordings, source = [one], f"{recording.name}, with the labels of {labels.name}."
     else:
         made_of = of or run

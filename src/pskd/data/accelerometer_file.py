@@ -54,7 +54,7 @@ class AccelerometerFile:
     notes: list[str]
 
 
-def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> AccelerometerFile:
+def read_csv(path: Path | str, rate: float | None = None, unit: Unit = "auto") -> AccelerometerFile:
     """Read an accelerometer recording from a CSV file with a header.
 
     Columns, in any order and case, others ignored: `x`, `y`, `z` (also `ax`, `acc_x`, `accel_x`,
@@ -74,21 +74,32 @@ def read_csv(path: Path, rate: float | None = None, unit: Unit = "auto") -> Acce
     """
     if unit not in UNITS:
         raise UsageError(f"unknown unit {unit!r}", remedy=nearest(unit, UNITS))
+    path = Path(path)
     return _finish(_read_csv(read_file(path, MAX_BYTES), path), path, rate, unit)
+
+
+def read_recording(path: Path, rate: float | None = None, unit: Unit = "auto") -> AccelerometerFile:
+    """Read a recording from a CSV file, or a parquet file of the same columns, by its name.
+
+    Arguments and errors are those of `read_csv`; UsageError for parquet without pyarrow.
+    """
+    return read_accelerometer(read_file(path, MAX_BYTES), path, rate, unit)
 
 
 def read_file(path: Path, most: int) -> bytes:
     """Read a file that the user named.
 
     Raises:
-        UsageError: No such file.
+        UsageError: No such file, or a folder.
         DataError: It cannot be read, or is larger than `most` bytes.
     """
     try:
         with path.open("rb") as stream:
             data = stream.read(most + 1)
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except FileNotFoundError as error:
         raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
+    except IsADirectoryError as error:
+        raise UsageError("is a folder", where=path, remedy="Name a file in it") from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
     if len(data) > most:

@@ -184,6 +184,17 @@ _MORE = {
 }
 
 
+_ELSE = _More(
+    holds="as its reader says",
+    recordings="as many as there are",
+    subjects=0,
+    sensors="as its reader says",
+    access="page",
+    how="From {homepage}",
+)
+"""Of a reader that has no entry above yet."""
+
+
 def entries() -> tuple[DatasetInfo, ...]:
     """Return all datasets, in the order of `DATASETS`."""
     return tuple(info(name) for name in DATASETS)
@@ -193,7 +204,7 @@ def info(name: str) -> DatasetInfo:
     """Return one dataset; an unknown one raises UsageError."""
     if name not in DATASETS:
         raise UsageError(f"unknown dataset {name!r}", remedy=nearest(name, DATASETS))
-    reader, more = DATASETS[name], _MORE[name]
+    reader, more = DATASETS[name], _MORE.get(name, _ELSE)
     directory = name.replace("_", "-")
     return DatasetInfo(
         name=name,

@@ -111,13 +111,14 @@ def find_student(folder: Path) -> Path:
     return student
 
 
-def load_student(folder: Path) -> tuple[Model, StudentConfig]:
+def load_student(folder: Path | str) -> tuple[Model, StudentConfig]:
     """Read a student that `save_student` wrote, ready to predict (in evaluation mode, on the CPU).
 
     Raises:
         CheckpointError: A file is missing, torn, foreign or of a newer version, or the student is
             far too large for a watch.
     """
+    folder = Path(folder)
     config = read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     tensors = _read_weights(weights, config.sha256)

@@ -113,7 +113,7 @@ class Resampler:
         return self._give(at, needs_filter(_local_rates(self._times, at), self.rate))
 
     def _until(self, time: float) -> Times:
-        """Times of the outputs that are not given yet, up to the first at `time` or after."""
+        """Times of the outputs that are not given yet, up to the last at `time` or before."""
         count = math.floor((time - self.start) * self.rate + 1e-6) + 1
         return self.start + np.arange(self.made, count) / self.rate
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.data.accelerometer_file import MAX_BYTES, Unit, read_accelerometer, read_file
+from pskd.data.accelerometer_file import Unit, read_file, read_recording
 from pskd.data.csv_table import seconds
 from pskd.errors import DataError, nearest
 from pskd.evaluate.events import Interval
@@ -77,7 +77,7 @@ def read_long_recording(
         UsageError: No such file, or a rate or a unit that is missing or impossible.
         DataError: Either file cannot be used, or the labels are none of the recording.
     """
-    file = read_accelerometer(read_file(path, MAX_BYTES), path, rate, unit)
+    file = read_recording(path, rate, unit)
     recording = LongRecording(path.name, file.times, file.acceleration, ())
     truth = _read_labels(labels, classes, recording.span)
     return LongRecording(path.name, file.times, file.acceleration, truth), file.notes

@@ -78,9 +78,12 @@ def test_the_page_is_made_for_this_student(serve, student, monkeypatch):
 
 def test_a_recording_is_recognised_at_once(serve, student):
     parts = [samples(0, 1000), samples(1000, 1100)]
-    code, _, body = serve().get("/predict", body="\n".join([HELLO, *parts, ""]).encode())
+    served = serve()
+    code, _, body = served.get("/predict", body="\n".join([HELLO, *parts, ""]).encode())
     told = json.loads(body)
     assert code == 200
+    stream = "\n".join([HELLO, *parts, '{"type":"finish"}'])  # as devices send it
+    assert served.get("/predict", body=stream.encode())[::2] == (200, body)
     assert told["predictions"] == offline(student, parts)
     assert told["counts"]["samples"] == 1100
 
@@ -93,6 +96,7 @@ def test_a_recording_is_recognised_at_once(serve, student):
         (b'{"samples":[[0,0,0,1]]}', 422, "hello"),
         (b"what\n", 422, "JSON"),
         (f"{HELLO}\n{HELLO}".encode(), 422, "no samples"),
+        (f'{HELLO}\n{{"type":"finish"}}\n{samples(0, 5)}'.encode(), 422, "no samples"),
         (f'{HELLO}\n{{"samples":[[0,0,1]]}}'.encode(), 422, "rate"),
         (HELLO.replace('"g"', '"feet"').encode(), 422, "feet"),
         (HELLO.replace("}", ',"rate":9999}').encode(), 422, "student"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pskd.datasets.simulated import Simulated
-from pskd.errors import DataError, PskdError, UsageError
+from pskd.errors import PskdError, UsageError
 from pskd.stream.sources import SOURCES, Event, Notice, Options, SourceError, open_source
 from pskd.stream.sources import base as base_module
 from pskd.stream.sources.lines import Lines
@@ -104,10 +104,10 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, content: str, mes
         list(open_source(str(path), FAST).events())
 
 
-def test_a_folder_or_a_pipe_is_no_file_of_samples(tmp_path: Path) -> None:
+def test_a_folder_is_no_file_of_samples(tmp_path: Path) -> None:
     folder = tmp_path / "a.parquet"
     folder.mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is a folder"):
         list(open_source(str(folder), FAST).events())
 
 

@@ -12,7 +12,7 @@ from pskd.errors import PskdError
 from pskd.stream.recognizer import Recognizer
 from pskd.stream.runtime import Student
 from pskd.stream.server.pieces import pieces
-from pskd.stream.wire import MAX_BYTES, Hello, Samples, decode, prediction_json
+from pskd.stream.wire import MAX_BYTES, Finish, Hello, Samples, decode, prediction_json
 
 MAX_BODY = 8 * MAX_BYTES
 MAX_WINDOWS = 1000
@@ -40,8 +40,10 @@ async def recognise(student: Student, body: bytes) -> dict[str, Any]:
             student.runner, student.config, student.settings, unit=hello.unit, rate=hello.rate
         )
         predictions = []
-        for line in lines[1:]:
+        for number, line in enumerate(lines[1:], 2):
             samples = decode(line)
+            if isinstance(samples, Finish) and number == len(lines):
+                break
             if not isinstance(samples, Samples):
                 raise HTTPException(422, "A line after the first holds no samples.")
             for piece in pieces(samples, student.config.window_seconds, hello.rate):

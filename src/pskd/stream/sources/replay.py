@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from pskd.data.accelerometer_file import (
-    MAX_BYTES,
-    AccelerometerFile,
-    read_accelerometer,
-    read_csv,
-)
-from pskd.errors import DataError, UsageError
-from pskd.files import read_plain
+from pskd.data.accelerometer_file import AccelerometerFile, read_recording
 from pskd.stream.sources.base import Event, Notice, Options, Source, event, register
 from pskd.stream.sources.pace import Pace
 from pskd.stream.wire import Hello
@@ -42,12 +35,5 @@ class Replay(Source):
         yield from Pace(self.options.speed).chunks(file.acceleration, file.times)
 
     def _read(self) -> AccelerometerFile:
-        path, rate, unit = Path(self.title), self.options.rate, self.options.unit or "auto"
-        if path.suffix.lower() != ".parquet":
-            return read_csv(path, rate=rate, unit=unit)
-        try:
-            return read_accelerometer(read_plain(path, MAX_BYTES), path, rate, unit)
-        except FileNotFoundError as error:
-            raise UsageError("no such file", where=path, remedy="Name a CSV file") from error
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read ({error})", where=path) from error
+        rate, unit = self.options.rate, self.options.unit or "auto"
+        return read_recording(Path(self.title), rate, unit)
