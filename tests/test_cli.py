@@ -11,6 +11,7 @@ import yaml
 from pskd import __version__
 from pskd.cli import main
 from pskd.datasets import DATASETS
+from pskd.models import MODELS
 from pskd.recipe import Recipe
 
 COMMANDS = ["demo", "train", "compare", "evaluate", "report", "predict", "recipes", "grids"]
@@ -271,6 +272,31 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     assert code == 0 and not told  # both are there
     (table,) = json.loads(printed)["tables"]
     assert [method["name"] for method in table["methods"]] == ["alone"]
+
+
+def test_a_model_of_ones_own_is_trained_evaluated_and_asked(
+    pskd, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin, run = tmp_path / "mine.py", tmp_path / "run"
+    plugin.write_text(
+        "from pskd.models import register\n"
+        "from pskd.models.sensor import TemporalCNN\n"
+        "@register('mine')\n"
+        "class Mine(TemporalCNN):\n"
+        "    pass\n"
+    )
+    (tmp_path / "tiny.yaml").write_text(tiny.to_yaml())
+    words = ["chain.student.model={name: mine}", "--out", run, "--plugin", plugin]
+    assert pskd("train", tmp_path / "tiny.yaml", *words)[0] == 0
+    (tmp_path / "watch.csv").write_text("x,y,z\n" + "0,0,1\n" * 500)
+    asked = ["predict", run, tmp_path / "watch.csv", "--rate", "50"]
+    for command in (["evaluate", run], asked):
+        MODELS.pop("mine", None)  # as in another process
+        for name in [name for name in sys.modules if name.startswith("pskd_plugin_mine")]:
+            monkeypatch.delitem(sys.modules, name)
+        code, _, told = pskd(*command)
+        assert code and "unknown model 'mine'" in told, told
+        assert pskd(*command, "--plugin", plugin)[0] == 0
 
 
 @pytest.mark.parametrize(

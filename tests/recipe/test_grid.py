@@ -91,6 +91,13 @@ def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
     assert load_recipe("demo").student.fit.epochs == 60
 
 
+def test_cells_have_one_thread_unless_the_grid_says_otherwise(tmp_path: Path) -> None:
+    assert load_recipe("demo").compute.threads == 2
+    for more, threads in (({}, 1), ({"set": {"compute.threads": 3}}, 3)):
+        grid = load(tmp_path, recipe="demo", **more)
+        assert {cell.recipe.compute.threads for cell in cells(grid)} == {threads}
+
+
 def test_cells_of_some_seeds(tmp_path: Path) -> None:
     grid = load(tmp_path)
     some = select(grid, cells(grid), tables=["plain"], seeds=[7])

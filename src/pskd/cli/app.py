@@ -110,6 +110,7 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data_root: DataRoot = None,
+    plugin: Plugins = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Predict the test side again from the saved weights of a run, and score it.
@@ -118,6 +119,7 @@ def evaluate(
     """
     from pskd.train.run import evaluate as evaluate_run
 
+    load_plugins(plugin or ())
     evaluate_run(run, data_root=data_root, cache=cache())
     _show([run], as_json)
 
@@ -154,6 +156,7 @@ def predict(
     unit: Unit = "auto",
     rate: Rate = None,
     hop: Annotated[float | None, typer.Option(help="Seconds between windows.")] = None,
+    plugin: Plugins = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Recognise what was done in a recording of a watch.
@@ -164,6 +167,7 @@ def predict(
     from pskd.edge.predict import predict_windows
     from pskd.models.student_folder import find_student, load_student
 
+    load_plugins(plugin or ())
     student, config = load_student(find_student(run))
     recording = read_recording(file, rate=rate, unit=unit)
     windows = predict_windows(student, config, recording, hop_seconds=hop)

@@ -12,9 +12,18 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pskd.errors import UsageError, nearest
-from pskd.models.base import MODELS, Model, Output, Signal
+from pskd.models.base import MODELS, Model, Output, Signal, register
 
-__all__ = ["MODELS", "Model", "Output", "Signal", "build", "count_macs", "count_parameters"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "Output",
+    "Signal",
+    "build",
+    "count_macs",
+    "count_parameters",
+    "register",
+]
 
 
 def build(name: str, signal: Signal, /, **options: object) -> Model:

@@ -113,6 +113,9 @@ class Grid(Part):
         return yaml.safe_dump({"format": self.format, **tree}, sort_keys=False, width=100)
 
 
+_SIDE_BY_SIDE: Changes = {"compute.threads": 1}  # many small trainings side by side must not fight
+
+
 @dataclass(frozen=True)
 class Cell:
     """One method on one table, with one fold ("" for none) and one seed."""
@@ -171,7 +174,7 @@ def cells(
         own: list[Cell] = []
         for method in table.methods if table.methods is not None else grid.methods:
             for fold, fold_changes in (table.folds or {"": {}}).items():
-                parts = (grid.set, table.set, grid.methods[method].set, fold_changes)
+                parts = (_SIDE_BY_SIDE, grid.set, table.set, grid.methods[method].set, fold_changes)
                 pairs = [pair for part in parts for pair in part.items()] + changes
                 for seed in table.seeds or grid.seeds:
                     recipe = _recipe(tree, pairs, grid, method, seed, f"{grid.name}: {name}")
