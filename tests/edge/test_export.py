@@ -187,6 +187,13 @@ def test_a_folder_of_something_else_is_left_alone(folder: tuple[Material, Path])
         export_student(material, ["torch"], out)
 
 
+def test_an_export_that_was_killed_is_no_hindrance(folder: tuple[Material, Path]):
+    material, out = folder
+    (out / ".export-abc").mkdir(parents=True)
+    export_student(material, ["torch"], out)
+    assert set(read_export(out).files) == {"torch"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_folder_that_cannot_be_written(folder: tuple[Material, Path], tmp_path: Path):
     material, _ = folder

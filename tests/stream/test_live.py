@@ -133,6 +133,23 @@ def test_metres_and_a_rate_of_the_hello(student: Student) -> None:
     assert predictions[-1].end_s == pytest.approx(3)
 
 
+@pytest.mark.parametrize("rate", [50.0, None])
+def test_where_samples_are_missing_a_stream_with_a_rate_begins_a_new_part(
+    student: Student, rate: float | None
+) -> None:
+    """Half a window up, lost samples, half a window aside: with times, the gap shows itself."""
+    half = 0.75 * student.config.window_seconds
+    one, other = pointing("up", 0, half), pointing("aside", 100, half)
+    if rate:
+        one, other = (Samples(part.acceleration, None) for part in (one, other))
+    missing = Notice("", lost=True)
+    session = Session(student, Played(Hello("g", rate), one, missing, other))
+    told = [*session.run()]
+    assert all(isinstance(one, Notice) and one.text for one in told), "a window of both"
+    assert session.counts.gaps == 1
+    assert session.counts.samples == len(one.acceleration) + len(other.acceleration)
+
+
 def test_another_unit_or_a_finish_begins_a_new_part(student: Student) -> None:
     metres = pointing("aside", 0, 2)
     session = Session(

@@ -203,6 +203,27 @@ def test_what_is_wrong_with_a_stream_is_noticed(student: Student) -> None:
     assert any("set back" in n for n in back.notices)
 
 
+def test_times_in_milliseconds_are_noticed_while_they_come(student: Student) -> None:
+    recognizer = Recognizer(fake_of(student), student.config)
+    acceleration, times = stream(2, 50)
+    assert recognizer.push(acceleration, 5e6 + 1000 * times) == []
+    for k in range(1, 9):
+        recognizer.push(acceleration, 5e6 + 1000 * (times + 2 * k))
+    assert recognizer.counts.windows == 0
+    assert any("Are their times in seconds?" in n for n in recognizer.notices)
+
+
+def test_no_window_spans_samples_that_a_rate_does_not_miss(student: Student) -> None:
+    seconds = 2 * student.config.window_seconds
+    acceleration, _ = stream(seconds, 50)
+    recognizer = Recognizer(fake_of(student), student.config, rate=50)
+    assert recognizer.interrupt() == [] and recognizer.counts.gaps == 0
+    before = recognizer.push(acceleration) + recognizer.interrupt()
+    after = recognizer.push(acceleration) + recognizer.finish()
+    assert before == after != []
+    assert recognizer.counts.gaps == 1
+
+
 def test_bad_input_is_refused_whole(student: Student) -> None:
     recognizer = Recognizer(fake_of(student), student.config)
     with pytest.raises(UsageError, match=r"shape \[2, 2\]"):

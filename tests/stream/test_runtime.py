@@ -29,9 +29,14 @@ def test_an_export_is_used_where_it_is_there(run: Path, cache: Path, tmp_path: P
     window = np.random.default_rng(0).normal(size=(1, 3, fast.config.samples)).astype(np.float32)
     np.testing.assert_allclose(fast.runner(window).logits, slow.runner(window).logits, atol=1e-4)
 
+    listing = copy / "export" / "export.json"
+    sound = json.loads(listing.read_text())
+    for change in ({"onnx": sound["files"]["onnx"] | {"accepted": True}}, {}):
+        listing.write_text(json.dumps(sound | {"files": change}))
+        assert open_student(copy).runtime == "torch"  # known to be wrong; not listed yet
+    listing.write_text(json.dumps(sound))
     with pytest.raises(UsageError, match=r"no export for c here.*pskd export"):
         open_student(copy, "c")
-    listing = copy / "export" / "export.json"
     content = json.loads(listing.read_text()) | {"student_sha256": "0" * 64}
     listing.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="another student"):

@@ -26,6 +26,7 @@ FORMAT = 1
 """Version of the export folder that this package writes."""
 
 EXPORT = "export.json"
+_BESIDE = ".export-"
 MAX_BYTES = 4_000_000
 
 INTENDED_USE = (
@@ -253,7 +254,7 @@ def _make(
 ) -> ExportedFile:
     """Export into a folder of its own, check it there, and move it into place."""
     try:
-        beside = TemporaryDirectory(dir=folder, prefix=".export-")
+        beside = TemporaryDirectory(dir=folder, prefix=_BESIDE)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     with beside as temporary:
@@ -297,7 +298,7 @@ def _claim(material: Material, folder: Path) -> Export:
                 remedy="Choose another --out, or delete it",
             )
         return export
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and all(map(_is_left_over, folder.iterdir()))):
         raise UsageError(
             "exists and is no export of pskd", where=folder, remedy="Choose another --out"
         )
@@ -306,6 +307,11 @@ def _claim(material: Material, folder: Path) -> Export:
     except OSError as error:
         raise _cannot_write(folder, error) from error
     return describe(config, calibration=len(material.calibration))
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether an export that was killed, or one that runs now, is at work there."""
+    return path.name.startswith(_BESIDE)
 
 
 def describe(config: StudentConfig, *, calibration: int) -> Export:

@@ -35,6 +35,8 @@ LIMITS = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CARD: MAX_CONFIG
 OPTIONAL = {STREAM: MAX_STREAM_BYTES}
 """Of a student that was calibrated."""
 MAX_EXPORT_FILES = 200
+MAX_TOTAL = 1 << 30
+"""Bytes of all files of a pull; the exports of a student take a few MB."""
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token that may do this"
 
@@ -223,6 +225,13 @@ class _Repository:
                     where=folder / name,
                     remedy="Do not use it: no student for a watch is so large",
                 )
+        total = sum(found[name].size for name in limits)
+        if total > MAX_TOTAL:
+            raise CheckpointError(
+                f"{len(limits)} files have {total} bytes, more than {MAX_TOTAL}",
+                where=self.repo,
+                remedy="Do not use it: no student for a watch is so large",
+            )
         for name, most in limits.items():
             got = self.api.hf_hub_download(
                 self.repo, name, revision=self.commit, local_dir=self.downloads

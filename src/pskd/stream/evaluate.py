@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pskd.edge.settings import StreamSettings
 from pskd.edge.targets import Answer, Runner
-from pskd.errors import DataError
+from pskd.errors import DataError, UsageError
 from pskd.evaluate.events import (
     EventFigures,
     Report,
@@ -198,8 +198,16 @@ def evaluate(
 
     Raises:
         DataError: A recording is too short for a window.
+        UsageError: Something is done in one that the student does not know.
     """
     config, settings = student.config, student.settings
+    done_in = {span.label for one in recordings for span in one.truth}
+    if unknown := sorted(done_in - {*config.classes}):
+        raise UsageError(
+            f"the student does not know {', '.join(unknown)}, which are done in the recordings",
+            where=run,
+            remedy="Take recordings of its classes, or a student that was trained on these",
+        )
     runner = remember(student.runner)
     done = recognise(runner, config, settings, recordings)
     times = confusion(done, config.classes)

@@ -118,7 +118,10 @@ class Session:
     def _take(self, event: Event) -> Iterator[Prediction | Notice]:
         message = event.message
         if isinstance(message, Notice):
-            yield message
+            if message.lost and self._hello and self._hello.rate:
+                yield from self._end_part(missing=True)
+            if message.text:
+                yield message
         elif isinstance(message, Samples):
             yield from self._recognise(message, event.at)
         elif message != self._hello:
@@ -133,8 +136,8 @@ class Session:
         except UsageError as error:
             if self.heard is None:
                 raise
-            if notice := self.source.refused(error):  # only this one is wrong: the stream lives
-                yield notice
+            # Only this one is wrong: the stream lives.
+            yield from self._take(Event(at, self.source.refused(error)))
             return
         self.latencies.extend([time.monotonic() - at] * len(predictions))
         self._remember(samples)
@@ -163,9 +166,10 @@ class Session:
             student.runner, student.config, student.settings, unit=hello.unit, rate=rate
         )
 
-    def _end_part(self) -> Iterator[Prediction | Notice]:
+    def _end_part(self, missing: bool = False) -> Iterator[Prediction | Notice]:
         if self._recognizer:
-            predictions = self._recognizer.finish()
+            end = self._recognizer.interrupt if missing else self._recognizer.finish
+            predictions = end()
             yield from self._give(predictions, None)
             self._before, self._recognizer = self.counts, None
 

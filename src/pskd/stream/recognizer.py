@@ -17,13 +17,15 @@ from pskd.errors import UsageError, nearest
 from pskd.models.student_config import StudentConfig
 from pskd.signal.windows import Window, Windows
 from pskd.stream.decisions import IDLE, UNKNOWN, Decider
-from pskd.stream.intake import Counts, Intake, Piece
+from pskd.stream.intake import MAX_GAP_SECONDS, Counts, Intake, Piece
 
 __all__ = ["IDLE", "UNKNOWN", "Counts", "Prediction", "Recognizer"]
 
 UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY}
 SLOWEST, FASTEST = 0.25, 100.0
 """Rates that are taken, as multiples of the student's."""
+GAPS = 20
+"""So many before the first window are worth a notice."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,13 @@ class Recognizer:
         self._begin()
         return predictions
 
+    def interrupt(self) -> list[Prediction]:
+        """End a part where samples are missing, which a stream with a rate does not show."""
+        lost = self._given > 0
+        predictions = self.finish()
+        self.counts.gaps += lost
+        return predictions
+
     def _times(self, samples: int, times: ArrayLike | None) -> NDArray[np.float64]:
         if times is None and self._rate:
             return np.arange(self._given, self._given + samples) / self._rate
@@ -189,6 +198,11 @@ class Recognizer:
         self._due = self._windows.due + self._lateness
         if self.counts.clock_jumps > jumps:
             self._note("The clock of the device was set back: a new part of the stream began.")
+        if self.counts.gaps >= GAPS and not self.counts.windows:
+            self._note(
+                f"No window was full yet, for {GAPS} gaps: samples come more than "
+                f"{MAX_GAP_SECONDS:g} s apart. Are their times in seconds?"
+            )
         return predictions
 
     def _take(self, piece: Piece) -> list[Prediction]:

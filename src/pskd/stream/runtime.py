@@ -59,10 +59,11 @@ def open_student(
 
 
 def _is_there(name: str, folder: Path) -> bool:
-    if (
-        not (folder / "export" / EXPORT).is_file()
-        or not (folder / "export" / TARGETS[name].file).is_file()
-    ):
+    """Whether an export can be run, and is the student: none that was kept with `--accept`."""
+    if not (folder / "export" / EXPORT).is_file():
+        return False
+    exported = read_export(folder / "export").files.get(name)
+    if exported is None or exported.accepted:
         return False
     try:
         TARGETS[name].require()

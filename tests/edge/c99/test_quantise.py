@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,17 @@ def test_ranges_need_windows(students):
     material, graph = students("temporal")
     with pytest.raises(UsageError, match="no windows to measure the ranges"):
         Quantised(graph, material.calibration[:0])
+
+
+@pytest.mark.parametrize("change", [{"relu": True}, {"shortcut": True}, {"depthwise": True}])
+def test_a_student_that_ends_otherwise_is_refused(students, change):
+    """The last layer in int8 knows neither a shortcut nor a ReLU: it would leave them out."""
+    material, graph = students("temporal")
+    *steps, last = graph.steps
+    if "shortcut" in change:
+        change = {"shortcut": last.input}
+    odd = replace(graph, steps=(*steps, replace(last, **change)))
+    with pytest.raises(UsageError, match="ends in one linear layer"):
+        Quantised(odd, material.calibration)
+    with pytest.raises(UsageError, match="ends in one linear layer"):
+        Quantised(replace(graph, steps=tuple(steps)), material.calibration)

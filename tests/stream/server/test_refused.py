@@ -140,6 +140,44 @@ def test_a_slow_stream_counts_as_what_it_is_resampled_to(serve, student):
         assert hear(link)["code"] == "too_fast"
 
 
+def test_times_that_begin_anew_count_no_less(serve, student):
+    """A second after each other, again and again: each is resampled to the student's rate."""
+    rows = json.dumps({"samples": [[0.9 * k, 0, 0, 1] for k in range(100)]})
+    enough = 90 * student.config.rate / 2  # of one such message in a burst of two seconds
+    with serve(limits=Limits(samples_per_second=1.01 * enough)).greeted() as link:
+        for _ in range(6):
+            link.send(rows)
+        link.send('{"type":"finish"}')
+        heard = until_done(link)
+    assert sum(a.get("code") == "too_fast" for a in heard) >= 4
+
+
+def test_samples_that_are_refused_end_a_part_of_a_stream_with_a_rate(serve, student):
+    n = round(0.75 * student.config.window_seconds * 50)
+    half = json.dumps({"samples": [[0, 0, 1]] * n})
+    with serve().greeted(rate=50) as link:
+        for message in (half, NAN, half, '{"type":"finish"}'):
+            link.send(message)
+        heard = until_done(link)
+    assert not predictions(heard)  # none spans what was refused
+    assert heard[-1]["counts"]["gaps"] == 1
+
+
+def test_who_asks_for_nothing_does_not_keep_a_socket(serve, monkeypatch):
+    monkeypatch.setattr(run, "REQUEST_SECONDS", 0.3)
+    served = serve()
+    with served.greeted() as link, socket.create_connection(("127.0.0.1", served.port)) as silent:
+        with socket.create_connection(("127.0.0.1", served.port)) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n")  # and no end
+            for one in (silent, slow):
+                one.settimeout(10)
+                with suppress(ConnectionResetError):
+                    assert one.recv(1) == b""
+        link.send(NAN)  # a WebSocket stays
+        assert hear(link)["code"] == "not_finite"
+        assert served.get("/health")[0] == 200
+
+
 def test_a_session_too_many_is_sent_away_until_one_leaves(serve):
     served = serve(limits=Limits(sessions=1))
     with served.greeted(), served.connect() as link:

@@ -125,8 +125,9 @@ def test_what_is_no_frame_is_counted_and_the_stream_lives(air: Air) -> None:
     wrong[6] = 9
     huge = MAGIC + b"\xff\xff" + bytes(18)
     air.connections = [[b"", b"battery 80%", cut, frame(2.0), bytes(wrong), huge, frame(3.0)]]
-    got, source = take(5)
+    got, source = take(9)  # each of those that are left out is a place where samples are missing
     assert [m.times[0] for m in got if isinstance(m, Samples)] == [2, 3]
+    assert sum(isinstance(m, Notice) and m.lost for m in got) == 5
     assert source.malformed == 5
 
 

@@ -47,6 +47,17 @@ def test_an_unknown_scheme_names_the_nearest() -> None:
         open_source("mqt://host/topic", FAST)
 
 
+def test_a_password_is_not_shown_with_a_scheme_that_is_misspelt() -> None:
+    with pytest.raises(UsageError, match=r"mqttss://broker/wrist: no source") as caught:
+        open_source("mqttss://anna:secret@broker/wrist", FAST)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_topic_with_a_question_mark() -> None:
+    pytest.importorskip("paho")
+    assert open_source("mqtt://h/a?b", FAST)._topic == "a?b"
+
+
 def test_a_source_without_its_library_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,7 +190,8 @@ def test_bad_lines_are_counted_told_of_now_and_then_and_left_out() -> None:
     text = "\n".join([*bad, '{"t":9,"x":1,"y":2,"z":3}']).encode() + b"\n\xff\xfe\n"
     source, got = lines(text, unit="g")
     assert source.malformed == len(bad) + 1
-    told = [m.text for m in got if isinstance(m, Notice)]
+    assert sum(isinstance(m, Notice) and m.lost for m in got) == len(bad) + 1
+    told = [m.text for m in got if isinstance(m, Notice) and m.text]
     assert [t.partition(":")[0] for t in told] == [
         "A message was left out",
         "A message was left out (10 so far)",
@@ -210,8 +222,9 @@ def test_a_full_mailbox_drops_the_oldest_samples_and_nothing_else() -> None:
     with pytest.raises(SourceError, match="it broke"):
         for event in box.events():
             got.append(event.message)
-    assert [type(m) for m in got] == [Hello, Samples, Notice]
-    assert len(got[1].acceleration) == 7
+    assert [type(m) for m in got] == [Hello, Notice, Samples, Notice]
+    assert got[1] == Notice("", lost=True)  # one for both
+    assert len(got[2].acceleration) == 7
     assert box.dropped == 11
 
 

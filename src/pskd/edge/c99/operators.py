@@ -12,6 +12,8 @@ from torch.fx import Node
 from pskd.edge.c99.builder import Builder
 from pskd.edge.c99.graph import Array, Concat, Conv, Gram, Pair, Polar, Pool, Value
 
+_LONGEST = 2**16 - 1  # the index of a sample in C is of 16 bits
+
 
 def view(walk: Builder, node: Node, x: Value, *_: Any) -> Value:
     """The same numbers in another shape, where channels stay innermost."""
@@ -147,6 +149,8 @@ def concat(walk: Builder, node: Node, parts: Sequence[Value], axis: int = 0) -> 
 def images(walk: Builder, node: Node, _window: Any, size: int, methods: str) -> Value:
     """Gramian angular fields; the stretches are those of `pskd.signal.gaf`."""
     samples = walk.config.samples
+    if samples > _LONGEST:
+        raise walk.unsupported(f"Gramian angular fields of more than {_LONGEST} samples")
     bounds = (*(int(i * (samples / size)) for i in range(size)), samples)
     polar = walk.add(Polar(walk.new(1, size, 6), bounds))
     return walk.add(Gram(polar, walk.shape(node), tuple(methods.split())))

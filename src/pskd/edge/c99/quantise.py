@@ -97,6 +97,7 @@ class Quantised:
                 remedy="Point --data-root at the recordings that it was trained on",
             )
         self.graph = graph
+        _check_end(graph)
         ranges = _ranges(graph, windows)
         self.codes: dict[int, Code] = {}
         self.convs: dict[int, Rounded] = {}
@@ -140,6 +141,17 @@ class Quantised:
             shortcut = self.code(step.shortcut).scale if step.shortcut else 0.0
             rescale = Rescale.by(np.append(scales * into.scale, shortcut) / out)
         return Rounded(weights, bias, scales * into.scale, rescale)
+
+
+def _check_end(graph: Graph) -> None:
+    """Refuse a student whose logits are not those of one plain linear layer."""
+    last = graph.steps[-1]
+    plain = isinstance(last, Conv) and not (last.depthwise or last.relu or last.shortcut)
+    if not plain or last.output.rows * last.output.columns > 1:
+        raise UsageError(
+            "portable C in int8 needs a student that ends in one linear layer",
+            remedy="Export this student to another runtime, or train temporal_cnn or gaf_cnn",
+        )
 
 
 def _ranges(graph: Graph, windows: NDArray[np.float32]) -> dict[int, tuple[float, float]]:

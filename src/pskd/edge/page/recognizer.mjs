@@ -7,6 +7,7 @@ export const IDLE = "idle", UNKNOWN = "unknown";
 const GAP_SECONDS = 0.25, GAP_STEPS = 5, MAX_GAP_SECONDS = 1;
 const MIN_STEP = 5e-5; // s; a sample that follows sooner is a duplicate
 const JUMP_SECONDS = 1; // of late samples: the clock was set back
+const GAPS = 20; // before the first window are worth a notice
 
 /** Says of each sample whether it is used, and whether a new part begins with it. */
 class Intake {
@@ -173,6 +174,11 @@ export class Recognizer {
       }
       found.push(...this.cut(this.resampler.push(times[k], sample)));
     }
+    if (this.counts.gaps >= GAPS && !this.counts.windows)
+      this.note(
+        `No window was full yet, for ${GAPS} gaps: samples come more than a second apart. ` +
+          "Are their times in seconds?",
+      );
     return found;
   }
 
@@ -226,8 +232,8 @@ export class Recognizer {
 
   /** Notices, once a part, what makes predictions worthless. */
   check(window) {
-    const { taken, start } = this.resampler;
-    const came = (taken - 1) / (this.intake.used - start);
+    const { taken, start, times } = this.resampler; // the intake may be in the next part already
+    const came = (taken - 1) / (times.at(-1) - start);
     if (came < 0.8 * this.rate)
       this.note(
         `Samples come ${came.toFixed(0)} times a second, and the student was trained on ` +

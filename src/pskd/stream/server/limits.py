@@ -18,6 +18,9 @@ ANSWERS_WAITING = 256
 ERRORS_IN_A_ROW = 20
 """Then a client is told goodbye: it does not get better."""
 
+REQUEST_SECONDS = 10.0
+"""From the connection to the end of a request's headers."""
+
 HELLO_SECONDS = 10.0
 """From the connection to the hello."""
 

@@ -9,15 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from pskd.errors import UsageError
 from pskd.stream.server.app import create_app
 from pskd.stream.server.gate import Gate
 from pskd.stream.server.hub import Hub
-from pskd.stream.server.limits import LARGEST_MESSAGE, PING_SECONDS, READ_AHEAD
+from pskd.stream.server.limits import LARGEST_MESSAGE, PING_SECONDS, READ_AHEAD, REQUEST_SECONDS
 
 SEND_BUFFER = 65_536
 """Bytes that the system keeps for a connection: a minute of predictions. In its own megabytes they
@@ -86,7 +88,7 @@ def make_server(hub: Hub, wasm: bytes | None, access: Access) -> Server:
     """
     config = uvicorn.Config(
         Gate(create_app(hub, wasm), access.token),
-        http="h11",
+        http=_Request,
         ws=_Connection,
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=PING_SECONDS,
@@ -132,6 +134,23 @@ class Server(uvicorn.Server):
         """End on a signal; uvicorn's own way raises it again afterwards."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+class _Request(H11Protocol):
+    """Uvicorn's HTTP, but who connects and asks for nothing does not keep a socket for ever.
+
+    Uvicorn counts its connections against `limit_concurrency` before a token was seen.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, and not for long."""
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        asked = cast(object, self.cycle) is not None  # uvicorn types it as if it always were
+        if not asked and self in self.connections:  # which a WebSocket leaves
+            self.transport.abort()
 
 
 class _Connection(WebSocketsSansIOProtocol):

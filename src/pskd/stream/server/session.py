@@ -112,6 +112,8 @@ class Session:
                 self._errors = 0
             except WireError as error:
                 self._refuse(error)
+                if self._rate and self._recognizer:  # no time tells that its samples are missing
+                    self._give(self._recognizer, self._recognizer.interrupt(), self._heard)
             worked += self._now() - self._heard
             if worked > TURN_SECONDS:  # `receive` gives a message that is there without a pause
                 await asyncio.sleep(0)
@@ -173,6 +175,8 @@ class Session:
                 f"more than {self._limits.samples_per_second:g} samples a second came",
                 remedy="Send more slowly, or more samples in a message",
             )
+        if times is not None:
+            self._newest = float(times[-1])
         self._metrics.samples.inc(len(acceleration))
         for number, piece in enumerate(
             pieces(samples, self._student.config.window_seconds, self._rate)
@@ -191,10 +195,10 @@ class Session:
             assert self._rate
             seconds = count / self._rate
         else:
-            before = float(times[0]) if math.isnan(self._newest) else self._newest
-            self._newest = float(times[-1])
-            # A longer step is a gap, and nothing is made of that.
-            seconds = min(max(self._newest - before, 0), count * MAX_GAP_SECONDS)
+            first, newest = float(times[0]), float(times[-1])
+            before = first if math.isnan(self._newest) else self._newest
+            # A longer step is a gap, and nothing is made of that. Times may begin anew.
+            seconds = min(max(newest - before, newest - first), count * MAX_GAP_SECONDS)
         return max(MESSAGE_COST, count, seconds * self._student.config.rate)
 
     def _give(

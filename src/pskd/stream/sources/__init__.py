@@ -49,7 +49,7 @@ def open_source(where: str, options: Options) -> Source:
     if scheme.lower() not in SOURCES:
         raise UsageError(
             f"no source is called {scheme}://",
-            where=where,
+            where=f"{scheme}://{rest.rpartition('@')[2]}",  # a password may stand before it
             remedy=f"{nearest(scheme.lower(), SOURCES)}; or name a CSV file",
         )
     return SOURCES[scheme.lower()](scheme.lower(), rest, options)

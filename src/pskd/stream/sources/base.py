@@ -24,9 +24,12 @@ class SourceError(PskdError):
 
 
 class Notice(NamedTuple):
-    """What the user should know."""
+    """What the user should know, or what became of samples."""
 
     text: str
+    """Empty where there is nothing to say"""
+    lost: bool = False
+    """Whether samples are missing here: those with times show it, those with a rate do not"""
 
 
 Message = Samples | Hello | Finish | Notice
@@ -108,7 +111,7 @@ class Source(ABC):
         said = self.options
         return [event(Hello(said.unit, said.rate))] if said.unit else []
 
-    def understood(self, raw: str | bytes) -> Message | None:
+    def understood(self, raw: str | bytes) -> Message:
         """Read a message of the wire format; the 1st, 10th, 100th ... bad one is told of."""
         try:
             message = decode(raw)
@@ -118,13 +121,13 @@ class Source(ABC):
             return Hello(self.options.unit or message.unit, self.options.rate or message.rate)
         return message
 
-    def refused(self, error: PskdError) -> Notice | None:
+    def refused(self, error: PskdError) -> Notice:
         """Count a message that cannot be used."""
         self.malformed += 1
         if self.malformed != 10 ** (len(str(self.malformed)) - 1):
-            return None
+            return Notice("", lost=True)
         count = f" ({self.malformed} so far)" if self.malformed > 1 else ""
-        return Notice(f"A message was left out{count}: {error}")
+        return Notice(f"A message was left out{count}: {error}", lost=True)
 
 
 SOURCES: dict[str, Callable[[str, str, Options], Source]] = {}

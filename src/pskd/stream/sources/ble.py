@@ -101,7 +101,9 @@ class Ble(Source):
         while True:
             try:
                 await self._hear()
-                self._mailbox.put(Notice(f"Lost the connection to {self.title}; trying again."))
+                self._mailbox.put(
+                    Notice(f"Lost the connection to {self.title}; trying again.", lost=True)
+                )
                 pause = FIRST_RETRY
             except Exception as error:  # every Bluetooth stack has its own
                 if not self._heard:

@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 
 from pskd.errors import PskdError
-from pskd.stream.sources.base import Event, Message, event
+from pskd.stream.sources.base import Event, Message, Notice, event
 from pskd.stream.wire import Samples
 
+_LOST = Notice("", lost=True)
 CAPACITY = 256
 """Messages that may wait: ten seconds and more of a watch that sends 25 a second."""
 
@@ -63,6 +64,8 @@ class Mailbox:
         for index, (_, message) in enumerate(self._waiting):
             if isinstance(message, Samples):
                 self.dropped += len(message.acceleration)
-                del self._waiting[index]
+                self._waiting[index] = event(_LOST)
+                if index and self._waiting[index - 1].message == _LOST:
+                    del self._waiting[index]
                 return
         self._waiting.popleft()

@@ -45,7 +45,8 @@ class Mqtt(Source):
             host, port = url.hostname, url.port or PORTS[scheme]
         except ValueError:
             host, port = None, 0
-        topic = "" if host is None else unquote(url.path.removeprefix("/"))
+        path = address.partition("/")[2]  # of a topic, `?` is a letter as any other
+        topic = "" if host is None else unquote(path)
         if not host or not topic or "+" in topic or "#" in address:
             raise UsageError(
                 "is no address of one topic" if host else "is no address of a broker",
@@ -133,7 +134,7 @@ class Mqtt(Source):
     ) -> None:
         if self._answered.is_set() and code.is_failure and not self._lost:
             self._mailbox.put(
-                Notice(f"Lost the connection to {self.title} ({code}); trying again.")
+                Notice(f"Lost the connection to {self.title} ({code}); trying again.", lost=True)
             )
         self._lost = self._answered.is_set()
 
