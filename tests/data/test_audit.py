@@ -346,6 +346,17 @@ def test_overlapping_windows_of_one_take() -> None:
     assert (finding.level, finding.count) == ("warning", 3)
 
 
+def test_a_long_window_that_began_earlier_overlaps() -> None:
+    """It ends after a short one that began later: 0 to 30 s, 2 to 3 s, and a test one at 10 s."""
+    spans = [("1", 0.0, 30.0), ("1", 2.0, 1.0), ("3", 10.0, 2.0)]
+    recordings = [
+        record(n, subject, moving(n, seconds), take="one", start=start)
+        for n, (subject, start, seconds) in enumerate(spans)
+    ]
+    finding = one(look(recordings), "overlap")
+    assert (finding.level, finding.indices) == ("leak", ((0, 2),))
+
+
 def test_the_overlap_of_many_windows_is_that_of_each_pair() -> None:
     rng = np.random.default_rng(0)
     recordings = [

@@ -23,7 +23,7 @@ from pskd.data.skeleton import BERKELEY_MHAD_BVH, BERKELEY_MHAD_MARKERS
 from pskd.data.store import Store, open_store
 from pskd.datasets import DATASETS
 from pskd.datasets.berkeley_mhad import BerkeleyMhad
-from pskd.datasets.berkeley_mhad.mocap import read_markers
+from pskd.datasets.berkeley_mhad.mocap import read_markers, resample
 from pskd.datasets.berkeley_mhad.signals import read_samples
 from pskd.errors import DataError, UsageError
 from pskd.signal.align import interpolate
@@ -616,3 +616,12 @@ def test_real_clips(store: Store) -> None:
     assert acceleration.shape == (658, 3, 128) and skeleton.shape == (658, 64, 43, 3)
     assert np.isfinite(acceleration).all() and np.isfinite(skeleton).all()
     assert clips.has_skeleton.nonzero().tolist() == [[0]] and np.abs(skeleton[0]).max() < 8
+
+
+@pytest.mark.parametrize("rate", [22, 30, 40])
+def test_slow_frames_are_interpolated_and_not_amplified(rate: int) -> None:
+    """A filter for 24 Hz has nothing to take out of them."""
+    times = np.arange(4 * rate) / rate
+    waves = np.sin(2 * np.pi * np.array([1.0, 5.0, 10.0]) * times[:, None])[:, None]
+    found = resample(times, waves, times)
+    np.testing.assert_allclose(found, waves, atol=1e-6)

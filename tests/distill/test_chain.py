@@ -26,9 +26,17 @@ def loss(
     usable: Tensor = ALL,
     moves: Tensor = ALL,
     motion: Tensor | None = None,
+    target: Tensor = TARGET,
+    seed: int = 0,
+    smoothing: float = 0.0,
 ) -> StageLoss:
     stage = Stage.model_validate(
-        {"name": "student", "model": {"name": "temporal_cnn"}, "distill": options.model_dump()}
+        {
+            "name": "student",
+            "model": {"name": "temporal_cnn"},
+            "fit": {"label_smoothing": smoothing},
+            "distill": options.model_dump(),
+        }
     ).model_copy(update={"teachers": weights})
     return stage_loss(
         stage,
@@ -36,13 +44,13 @@ def loss(
         logits=LOGITS,
         embedding=EMBEDDING,
         motion=motion,
-        target=TARGET,
+        target=target,
         usable=usable,
         skeleton=SKELETON,
         moves=moves,
         teachers=teachers or {},
         class_vectors=VECTORS,
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator().manual_seed(seed),
     )
 
 
@@ -108,6 +116,46 @@ def test_schedules_move_the_weights() -> None:
     assert gains[1] == pytest.approx(gains[0] / 2, rel=1e-5)
     assert gains[2] == pytest.approx(0.0, abs=1e-6)
     assert weight_at(Schedule(start=0, end=2, shape="cosine"), 0.25) == pytest.approx(0.29289, 1e-4)
+
+
+@pytest.mark.parametrize("name", ["label", "semantic", "motion"])
+def test_every_weight_has_a_schedule(name: str) -> None:
+    fading = {"label": 0.0, "semantic": 0.0, name: Schedule(start=1.0, end=0.0)}
+    motion = torch.zeros(4, 6, 3) if name == "motion" else None
+    totals = [
+        loss(DistillOptions(**fading), progress=p, motion=motion).total.item()
+        for p in (0.0, 0.25, 1.0)
+    ]
+    assert totals[0] > 0.1
+    assert totals[1] == pytest.approx(0.75 * totals[0], rel=1e-5)
+    assert totals[2] == pytest.approx(0, abs=1e-7)
+
+
+def test_teachers_fade_one_into_the_other() -> None:
+    """Both are right and as sure: the one of more weight is chosen."""
+    teachers = {name: one_teacher()["fused"] for name in ("first", "second")}
+    weights = (
+        Teacher(stage="first", weight=Schedule(start=1.0, end=0.0)),
+        Teacher(stage="second", weight=Schedule(start=0.0, end=1.0)),
+    )
+    for progress, name in ((0.0, "first"), (0.4, "first"), (0.6, "second"), (1.0, "second")):
+        assert loss(DistillOptions(), teachers, weights, progress).choices[name] == 1.0
+
+
+def test_label_smoothing_is_that_of_torch_and_makes_no_labels() -> None:
+    smoothed = loss(DistillOptions(), smoothing=0.1).terms["label"].item()
+    expected = functional.cross_entropy(LOGITS, TARGET.argmax(1), label_smoothing=0.1).item()
+    assert smoothed == pytest.approx(expected, rel=1e-5) != pytest.approx(LABEL_LOSS, rel=1e-3)
+    none = loss(DistillOptions(), smoothing=0.1, target=torch.zeros_like(TARGET))
+    assert none.terms["label"].item() == 0
+
+
+def test_a_teacher_is_dropped_for_a_whole_batch() -> None:
+    drawn = [
+        loss(DistillOptions(teacher_dropping=0.5), one_teacher(), FUSED, seed=seed).choices["fused"]
+        for seed in range(20)
+    ]
+    assert set(drawn) == {0.0, 1.0}
 
 
 def test_a_teacher_dropped_with_near_certainty_leaves_the_label() -> None:

@@ -158,14 +158,16 @@ def test_a_piece_of_the_same_clip_is_cut_into_both_signals_at_the_same_time() ->
     assert (changes <= 2).all()  # one piece
 
 
-def test_a_clip_is_whole_or_has_what_both_have() -> None:
+@pytest.mark.parametrize("name", ["aligned", "has_skeleton"])
+def test_a_clip_is_whole_or_has_what_both_have(name: str) -> None:
     batch = ramp_batch(size=64)
-    batch = batch._replace(aligned=torch.arange(64) % 2 == 0)
+    batch = batch._replace(**{name: torch.arange(64) % 2 == 0})
     joined = join(batch, STILL.model_copy(update={"cut": 0.5}), seeded())
     shares = joined.target
     own = shares.diagonal() == 1
     assert 0.3 < own.float().mean() < 0.7
-    assert torch.equal(joined.aligned[own], batch.aligned[own])
+    has, had = getattr(joined, name), getattr(batch, name)
+    assert torch.equal(has[own], had[own])
     with_odd = (shares[:, 1::2] > 0).any(1)
-    assert not joined.aligned[with_odd].any() and joined.aligned[~with_odd].all()
+    assert not has[with_odd].any() and has[~with_odd].all()
     assert torch.equal(joined.acceleration[own], batch.acceleration[own])

@@ -15,7 +15,7 @@ from pskd.models.base import Model, Output
 from pskd.recipe import Recipe, Stage
 from pskd.signal.augment import make_views
 from pskd.train.fit import fit, learning_rate
-from pskd.train.stream import epoch_order, read_batch
+from pskd.train.stream import draw_share, epoch_order, read_batch
 
 SIZE, CLASSES = 12, 12
 
@@ -34,6 +34,7 @@ def numbered() -> Clips:
         labels=torch.arange(SIZE),
         ids=tuple(map(str, range(SIZE))),
         subjects=("1",) * SIZE,
+        moments=tuple(map(str, range(SIZE))),
         seconds=torch.ones(SIZE),
     )
 
@@ -136,3 +137,15 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert max(rates) == rates[20] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0.0)
+
+
+def test_a_share_is_drawn_of_moments_not_of_cameras() -> None:
+    """Four cameras of a take have one acceleration: all of them have a label, or none."""
+    takes, cameras = 20, 4
+    clips = replace(
+        numbered().select([0] * takes * cameras),
+        moments=tuple(f"take {n // cameras}" for n in range(takes * cameras)),
+    )
+    kept = draw_share(clips, 0.25, torch.Generator().manual_seed(0)).view(takes, cameras)
+    assert torch.equal(kept.any(1), kept.all(1))
+    assert kept.all(1).sum() == 5

@@ -312,7 +312,7 @@ def test_with_few_labels_a_stage_without_teachers_sees_only_those(
 ) -> None:
     clips = prepare(tiny, None, cache).train
     draw = torch.Generator().manual_seed(0)
-    kept = draw_share(clips.labels, 0.5, draw)
+    kept = draw_share(clips, 0.5, draw)
     counts = torch.bincount(clips.labels[kept], minlength=14)
     assert counts.tolist() == [1] * 14  # one of the two recordings of each class
     pool = kept.nonzero().flatten()

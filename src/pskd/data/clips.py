@@ -44,6 +44,8 @@ class Clips:
         labels: [N], int64, class indices.
         ids: Names of the recordings.
         subjects: Who moved.
+        moments: What was recorded at once: those of one take that begin together, such as of
+            several cameras, have one acceleration. The recording itself where it is alone.
         seconds: [N], float32, duration before stretching.
     """
 
@@ -54,6 +56,7 @@ class Clips:
     labels: Tensor
     ids: tuple[str, ...]
     subjects: tuple[str, ...]
+    moments: tuple[str, ...]
     seconds: Tensor
 
     def __len__(self) -> int:
@@ -74,6 +77,7 @@ class Clips:
             labels=self.labels[chosen],
             ids=tuple(self.ids[i] for i in chosen.tolist()),
             subjects=tuple(self.subjects[i] for i in chosen.tolist()),
+            moments=tuple(self.moments[i] for i in chosen.tolist()),
             seconds=self.seconds[chosen],
         )
 
@@ -102,6 +106,7 @@ def make_clips(store: Store, indices: Sequence[int], samples: int, frames: int) 
         labels=torch.tensor([i.label for i in infos], dtype=torch.long),
         ids=tuple(i.id for i in infos),
         subjects=tuple(i.subject for i in infos),
+        moments=tuple(f"{i.take} {i.start}" if i.take else i.id for i in infos),
         seconds=torch.tensor([i.seconds for i in infos], dtype=torch.float32),
     )
 

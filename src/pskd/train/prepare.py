@@ -88,7 +88,7 @@ def prepare(
     train = side(split.train)
     if recipe.train_share < 1:
         draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "train share"))
-        used = draw_share(train.labels, recipe.train_share, draw).nonzero().flatten()
+        used = draw_share(train, recipe.train_share, draw).nonzero().flatten()
         train = train.select(used.tolist())
     _check_labelled(recipe, train, source.classes)
     return Prepared(

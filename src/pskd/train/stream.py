@@ -92,11 +92,11 @@ def draw_labelled(recipe: Recipe, clips: Clips) -> Tensor:
     """Training clips that keep their label [N], bool; drawn from the recipe's seed."""
     draw = torch.Generator().manual_seed(draw_seed(recipe.seed, "labelled"))
     if not recipe.labelled_subjects:
-        return draw_share(clips.labels, recipe.labelled, draw)
+        return draw_share(clips, recipe.labelled, draw)
     names = set(map(str, recipe.labelled_subjects))
     theirs = torch.tensor([subject in names for subject in clips.subjects]).nonzero().flatten()
     labelled = torch.zeros(len(clips), dtype=torch.bool)
-    labelled[theirs[draw_share(clips.labels[theirs], recipe.labelled, draw)]] = True
+    labelled[theirs[draw_share(clips.select(theirs.tolist()), recipe.labelled, draw)]] = True
     return labelled
 
 
@@ -117,13 +117,17 @@ def read_batch(clips: Clips, targets: Tensor, index: Tensor) -> Batch:
     )
 
 
-def draw_share(labels: Tensor, share: float, generator: Generator) -> Tensor:
-    """Some recordings of each class [N], bool: this share of them, at least one."""
-    keep = torch.zeros(len(labels), dtype=torch.bool)
-    for label in torch.unique(labels):
-        members = (labels == label).nonzero().flatten()
+def draw_share(clips: Clips, share: float, generator: Generator) -> Tensor:
+    """Some recordings of each class [N], bool: this share of its moments, at least one."""
+    keep = torch.zeros(len(clips), dtype=torch.bool)
+    for label in torch.unique(clips.labels):
+        moments: dict[str, list[int]] = {}
+        for member in (clips.labels == label).nonzero().flatten().tolist():
+            moments.setdefault(clips.moments[member], []).append(member)
+        members = list(moments.values())
         drawn = torch.randperm(len(members), generator=generator)
-        keep[members[drawn[: max(round(share * len(members)), 1)]]] = True
+        for moment in drawn[: max(round(share * len(members)), 1)].tolist():
+            keep[members[moment]] = True
     return keep
 
 

@@ -48,6 +48,12 @@ def test_weights_are_preferences_and_zero_means_never() -> None:
     assert acs.select(LOGITS, TARGET, 0.5, only_second).tolist() == expected
 
 
+@pytest.mark.parametrize("weight", [0.1, 3.0])
+def test_the_threshold_is_for_the_confidence_whatever_the_weight(weight: float) -> None:
+    plain = acs.select(LOGITS, TARGET, 0.5)
+    assert torch.equal(acs.select(LOGITS, TARGET, 0.5, torch.full((2,), weight)), plain)
+
+
 def test_without_a_label_the_most_confident_teacher_is_chosen() -> None:
     choice = acs.select(LOGITS, torch.zeros(5, 3), threshold=0.65).tolist()
     assert choice == [0, 1, 1, acs.LABEL, 0]

@@ -106,6 +106,8 @@ def camera_middle(data: bytes) -> float:
 def resample(times: Array, positions: Array, at: Array) -> NDArray[np.float32]:
     """Interpolate positions [F, J, 3] after taking out what so few frames cannot hold."""
     rate = (len(times) - 1) / (times[-1] - times[0])
+    if rate <= 2 * _CUT_OFF:  # there is nothing above that to take out
+        return interpolate(positions, times - times[0], at - times[0]).astype(np.float32)
     half = round(rate / _CUT_OFF)
     steps = np.arange(-half, half + 1)
     taps = np.sinc(2 * _CUT_OFF / rate * steps) * np.hanning(2 * half + 3)[1:-1]
