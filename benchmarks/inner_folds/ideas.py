@@ -11,6 +11,8 @@ class Idea:
 
     Attributes:
         epochs: Of the student.
+        informed: It is shown the norm and the change of acceleration too.
+        timed: Clips are not stretched but played in real time, held at both ends.
         views: Changes of the recipe's views.
         wander: Size of a rotation that wanders along the clip, radians.
         dynamics: Size of a gain on what is not gravity.
@@ -18,6 +20,7 @@ class Idea:
         mixstyle: Share of batches whose first layers swap the clips' means and deviations.
         one_person: Batches of one person each.
         averaging: Decay of the mean of weights.
+        beside: Clips a batch of Berkeley-MHAD's people, of five actions that both datasets have.
         start: What the encoder knows before, one of `teachers.START`.
         through: The class is told by the path of the joints that the student predicts.
         teacher: Who is asked, one of `teachers.KINDS`.
@@ -32,6 +35,8 @@ class Idea:
     """
 
     epochs: int = 100
+    informed: bool = False
+    timed: bool = False
     views: dict[str, float] = field(default_factory=dict)
     wander: float = 0.0
     dynamics: float = 0.0
@@ -39,6 +44,7 @@ class Idea:
     mixstyle: float = 0.0
     one_person: bool = False
     averaging: float = 0.0
+    beside: int = 0
     start: str = ""
     through: bool = False
     teacher: str = "fused"
@@ -60,6 +66,8 @@ class Idea:
 CUT = {"cut": 0.5}
 IDEAS = {
     "alone": Idea(),
+    "informed": Idea(informed=True),
+    "timed": Idea(timed=True),
     "cut": Idea(views=CUT),
     "posture_force": Idea(wander=0.3, dynamics=0.3),
     "posture": Idea(wander=0.3),
@@ -74,6 +82,7 @@ IDEAS = {
     "one_person": Idea(one_person=True),
     "adversary": Idea(adversary=0.3),
     "across": Idea(across=0.5),
+    "berkeley_beside": Idea(beside=8),
     "berkeley_first": Idea(start="berkeley"),
     "masked_first": Idea(start="masked"),
     "motion": Idea(motion=1.0),

@@ -23,12 +23,13 @@ CLIPS, PRIORS, ACTIONS = (4, 8, 16, 27, 54), (0, 4, 8, 16, 32, 64), (1, 3, 7, 14
 
 @dataclass(frozen=True)
 class Data:
-    """The training side of UTD-MHAD."""
+    """The training side of UTD-MHAD; `seconds` [N] are of the clips before stretching."""
 
     x: Tensor
     skeleton: Tensor
     labels: Tensor
     subjects: Tensor
+    seconds: Tensor
     signal: Signal
 
     def fold(self, held_out: int) -> tuple[Tensor, Tensor]:

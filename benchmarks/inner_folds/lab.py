@@ -13,27 +13,28 @@ import argparse
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 
 import torch
+from berkeley import Piece, draw, random_view, shared
 from fitting import BATCH, cross_entropy, descend, orders, orders_by_person
 from ideas import IDEAS, Idea
 from joblib import Parallel, delayed
 from judge import CLASSES, FOLDS, SEEDS, Data, Judged, judge, summary
 from teachers import cross_fitted, start, teacher
-from terms import Adversary, Contrast, Through, across, mix_styles
-from torch import Tensor, nn
+from terms import Adversary, Contrast, Informed, Through, across, mix_styles
+from torch import Generator, Tensor, nn
 from torch.nn import functional
-from views import Styles, dynamics, wander
+from views import Styles, dynamics, in_time, wander
 
 from pskd.distill.losses.kd import kd
 from pskd.distill.losses.motion import MotionHead, motion_loss, motion_target
 from pskd.distill.losses.vid import VID
-from pskd.models import Model, build
+from pskd.models import MODELS, Model
 from pskd.recipe import ViewOptions, load_recipe
-from pskd.signal.augment import make_views
+from pskd.signal.augment import Batch, make_views
 from pskd.train.lessons import signals
 from pskd.train.prepare import prepare
 from pskd.train.state import move_average
@@ -48,13 +49,15 @@ def read(root: Path, work: Path) -> Data:
         clips.read("skeleton", every),
         clips.labels,
         torch.tensor([int(name) for name in clips.subjects]),
+        clips.seconds,
         prepared.signal,
     )
 
 
 def begin(idea: Idea, data: Data, g: torch.Generator) -> Model:
     """The student of an idea."""
-    model = Through(data.signal) if idea.through else build("temporal_cnn", data.signal)
+    kind = Through if idea.through else Informed if idea.informed else MODELS["temporal_cnn"]
+    model = kind(data.signal)
     if idea.mixstyle:
         mix_styles(model, idea.mixstyle, g)
     return model
@@ -81,6 +84,8 @@ def try_idea(
     """Train a student by an idea and judge it on the subject that was held out."""
     torch.set_num_threads(1)
     train, test = data.fold(fold)
+    if idea.timed:
+        data = replace(data, x=in_time(data.x, data.seconds))
     weights = start(idea.start, data, fold, seed, root, work) if idea.start else None
     expert = teacher(data, (fold,), idea.teacher, work) if idea.taught else None
     targets = functional.one_hot(data.labels, CLASSES).float()
@@ -103,6 +108,7 @@ def try_idea(
         styles, place = Styles(*some), {int(i): n for n, i in enumerate(train)}
     average = deepcopy(model) if idea.averaging else None
     batches, options = orders(train, g), ViewOptions(**idea.views)
+    others = shared(root) if idea.beside else []
     if idea.one_person:
         batches = orders_by_person(train, data.subjects, g)
     steps = idea.epochs * (len(train) // BATCH)
@@ -118,6 +124,8 @@ def try_idea(
         if idea.wander:
             plain = plain._replace(acceleration=wander(plain.acceleration, idea.wander, g))
         view = make_views(plain, options, g)
+        if others:
+            view = more(view, others, idea.beside, options, g)
         label, person = view.target[:, :CLASSES], view.target[:, CLASSES:]
         said = model(view.acceleration)
         total = idea.label * cross_entropy(said.logits, label)
@@ -150,6 +158,17 @@ def try_idea(
 
     descend(learner, steps, loss, follow)
     return judge((average or model).eval(), data, train, test, adapting)
+
+
+def more(view: Batch, others: list[Piece], size: int, options: ViewOptions, g: Generator) -> Batch:
+    """The view, and behind it clips of Berkeley-MHAD's people."""
+    x, labels = draw(others, g, size)
+    target = functional.one_hot(labels, view.target.shape[1]).float()
+    theirs = random_view(x, target, options, g)
+    return view._replace(
+        acceleration=torch.cat([view.acceleration, theirs.acceleration]),
+        target=torch.cat([view.target, theirs.target]),
+    )
 
 
 def first(

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from berkeley import Piece, draw, random_view, wrists
 from fitting import BATCH, cross_entropy, descend, orders
 from judge import CLASSES, Data
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pskd.datasets.berkeley_mhad import BerkeleyMhad
 from pskd.models import Model, Signal, build
 from pskd.recipe import ViewOptions, load_recipe
 from pskd.signal.augment import Batch, make_views
@@ -31,7 +31,6 @@ START = ("berkeley", "masked")
 """An encoder that tells Berkeley-MHAD's actions by a wrist, or fills gaps of wrists' signals."""
 
 Weights = dict[str, Tensor]
-Piece = tuple[Tensor, int, float]  # acceleration [3, T] in g, label, Hz
 
 _STEPS = 2500
 
@@ -95,9 +94,9 @@ def cross_fitted(data: Data, fold: int, kind: str, work: Path) -> Tensor:
 def start(name: str, data: Data, fold: int, seed: int, root: Path, work: Path) -> Weights:
     """Weights of the encoder by their name in `START`."""
     if name == "berkeley":
-        return _kept(work / f"berkeley-{seed}.pt", lambda: _by_labels(_wrists(root), seed))
+        return _kept(work / f"berkeley-{seed}.pt", lambda: _by_labels(wrists(root), seed))
     own, _ = data.fold(fold)
-    pieces = [*_wrists(root), *((x, 0, 128 / 3) for x in data.x[own])]
+    pieces = [*wrists(root), *((x, 0, 128 / 3) for x in data.x[own])]
     return _kept(work / f"masked-{fold}-{seed}.pt", lambda: _by_gaps(pieces, seed))
 
 
@@ -108,45 +107,15 @@ def _kept(path: Path, train: Callable[[], Weights]) -> Weights:
     return weights
 
 
-def _wrists(root: Path) -> list[Piece]:
-    """Berkeley-MHAD's, the left one mirrored; axes turned to point as those of UTD-MHAD do."""
-    pieces = []
-    for sensor, mirror in (("right_wrist", 1.0), ("left_wrist", -1.0)):
-        axes = torch.tensor([[-1.0], [-mirror], [1.0]])
-        for one in BerkeleyMhad(root, {"sensor": sensor, "skeleton": "none"}).read():
-            if hasattr(one, "acceleration"):
-                x = torch.from_numpy(one.acceleration.T.copy()) * axes
-                pieces.append((x, one.label, one.rate))
-    return pieces
-
-
-def _draw(pieces: list[Piece], g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """2 to 4 s of some recordings, stretched to 128 samples, and their labels."""
-    drawn = torch.randint(len(pieces), (BATCH,), generator=g).tolist()
-    cut = []
-    for i in drawn:
-        x, _label, rate = pieces[i]
-        span = min(x.shape[1], int((2 + 2 * float(torch.rand((), generator=g))) * rate))
-        first = int(torch.randint(x.shape[1] - span + 1, (), generator=g))
-        piece = x[None, :, first : first + span]
-        cut.append(functional.interpolate(piece, 128, mode="linear", align_corners=True)[0])
-    return torch.stack(cut), torch.tensor([pieces[i][1] for i in drawn])
-
-
-def _view(x: Tensor, target: Tensor, options: ViewOptions, g: torch.Generator) -> Batch:
-    there = torch.ones(len(x), dtype=torch.bool)
-    return make_views(Batch(x, torch.zeros(len(x), 2, 1, 3), there, there, target), options, g)
-
-
 def _by_labels(pieces: list[Piece], seed: int) -> Weights:
     torch.manual_seed(seed)
     g = torch.Generator().manual_seed(seed)
     model = build("temporal_cnn", Signal(classes=11, samples=128, embedding=64))
 
     def loss(_: int) -> Tensor:
-        x, labels = _draw(pieces, g)
+        x, labels = draw(pieces, g)
         target = functional.one_hot(labels, 11).float()
-        view = _view(x, target, ViewOptions(rotation=0.3), g)
+        view = random_view(x, target, ViewOptions(rotation=0.3), g)
         return cross_entropy(model(view.acceleration).logits, view.target)
 
     descend(model, _STEPS, loss)
@@ -161,9 +130,9 @@ def _by_gaps(pieces: list[Piece], seed: int) -> Weights:
     fill = nn.Conv1d(encoder.channels, 12, 1)  # four samples of three axes a step
 
     def loss(_: int) -> Tensor:
-        x, labels = _draw(pieces, g)
+        x, labels = draw(pieces, g)
         options = ViewOptions(rotation=0.3, mixup=0)
-        x = _view(x, torch.zeros(len(labels), 1), options, g).acceleration
+        x = random_view(x, torch.zeros(len(labels), 1), options, g).acceleration
         first = torch.randint(128 - 12, (len(x), 4, 1), generator=g)
         at = torch.arange(128)
         hidden = ((at >= first) & (at < first + 12)).any(1)[:, None].float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -74,6 +76,23 @@ def mix_styles(model: Model, share: float, g: torch.Generator) -> None:
     encoder = model.encoder
     for layer in (encoder.stem, encoder.blocks[0], encoder.blocks[1]):
         layer.register_forward_hook(swap)
+
+
+class Informed(Model):
+    """The student, shown the norm of acceleration and its change from sample to sample too."""
+
+    inputs = ("acceleration",)
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        self.net = build("temporal_cnn", replace(signal, channels=2 * signal.channels + 1))
+        self.feature_channels = self.net.feature_channels
+
+    def forward(self, acceleration: Tensor) -> Output:
+        """As the student."""
+        norm = acceleration.norm(dim=1, keepdim=True)
+        change = functional.pad(acceleration.diff(dim=2), (1, 0))
+        return self.net(torch.cat([acceleration, norm, 4 * change], 1))
 
 
 class Through(Model):

@@ -28,6 +28,13 @@ def dynamics(x: Tensor, size: float, g: Generator) -> Tensor:
     return slow + (x - slow) * torch.exp(gain)
 
 
+def in_time(x: Tensor, seconds: Tensor) -> Tensor:
+    """Stretched clips of so many seconds [B], played in real time; the ends are held."""
+    longest = float(seconds.max())
+    at = torch.linspace(-0.5, 0.5, round(longest * x.shape[-1] / float(seconds.median())))
+    return resample(x, (0.5 + at * longest / seconds[:, None]).clamp(0, 1))
+
+
 class Styles:
     """Clips of one class by different people, their moments matched by their skeletons (DTW).
 
