@@ -98,7 +98,12 @@ def test_caption_says_what_the_figures_are(study: Study, tmp_path: Path) -> None
     assert "seed 3." in said and "4 folds pooled" in said and "differ in labelled too" in said
     assert "for other people, not for another training: one seed" in said
     assert "bootstrap over test subjects" in said
-    one = load_study(write_study(tmp_path / "one", cell=lambda m, s, f: {"subjects": ("2",)}))
+
+    def alone(method: str, seed: int, fold: str) -> dict[str, Any]:
+        right = [n < 30 + 5 * seed for n in range(60)]
+        return {"subjects": ("2",), "right": {"student": right, "student_alone": right[::-1]}}
+
+    one = load_study(write_study(tmp_path / "one", clips=60, cell=alone))
     said = caption(one.tables[0])
     assert "for another training, not for other people: one test subject" in said
     assert "Intervals: Student's t over seeds." in said and "bootstrap" not in said
