@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pskd.edge.settings import STREAM, StreamSettings, read_settings
@@ -26,6 +27,30 @@ def test_settings_are_kept_with_the_student(run: Path, cache: Path, tmp_path: Pa
     for curve in found.curves.values():
         assert (curve.kept[0], curve.let_through[0]) == (1, 1)
         assert curve.kept == sorted(curve.kept, reverse=True)
+
+
+@pytest.mark.parametrize("reject", [0.05, 0.3])
+def test_a_threshold_rejects_the_share_that_was_asked_for(
+    run: Path, cache: Path, tmp_path: Path, reject: float
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    found = calibrate(copy, data_root=None, cache=cache, reject=reject)
+    for kind in ("probability", "energy"):
+        (trial,) = [t for t in found.trials[1:] if t.settings.rejection == kind][:1]
+        curve = found.curves[kind]
+        kept = np.interp(trial.settings.threshold, curve.thresholds, curve.kept)
+        assert kept == pytest.approx(1 - reject, abs=0.1)  # of windows that are not idle
+
+
+def test_what_gains_too_little_is_left_as_it_was(
+    run: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEAST_GAIN", 2.0)  # more than anything can
+    copy = shutil.copytree(run, tmp_path / "run")
+    found = calibrate(copy, data_root=None, cache=cache)
+    own = {"note": found.settings.note, "student_sha256": found.settings.student_sha256}
+    assert found.settings == StreamSettings(**own)
+    assert found.f1 == found.trials[0].f1
 
 
 def test_a_student_folder_is_calibrated_on_the_people_of_its_run(
