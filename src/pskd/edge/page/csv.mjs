@@ -4,6 +4,7 @@ export const STANDARD_GRAVITY = 9.80665;
 const MAX_BYTES = 50_000_000;
 const AXIS = /^(?:a|acc_?|accel_?|acceleration_?|accelerometer_?)?([xyz])$/;
 const TIME = /^(?:t|time|timestamp)(?:_(s|ms|us|ns))?$/;
+const ISO = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?$/;
 const SECONDS = { s: 1, ms: 1e-3, us: 1e-6, ns: 1e-9 };
 
 /** What is wrong with a recording, in words for its owner. */
@@ -27,8 +28,13 @@ export function parseCsv(text, unit = "auto") {
   const cells = (line) => line.replaceAll('"', "").split(",");
   const header = cells(lines.find((line) => line.trim()) ?? "").map((c) => c.trim().toLowerCase());
   const columns = ["x", "y", "z"].map((axis) => column(header, AXIS, axis));
-  const clock = header.findIndex((name) => TIME.test(name));
-  if (clock < 0) throw new RecordingError("no column t in the header. Name the columns t,x,y,z.");
+  const clocks = header.flatMap((name, index) => (TIME.test(name) ? [index] : []));
+  if (clocks.length !== 1)
+    throw new RecordingError(
+      `${clocks.length ? "several columns" : "no column"} t in the header. ` +
+        "Name the columns t,x,y,z.",
+    );
+  const [clock] = clocks;
   const times = [], values = [];
   let seen = false;
   lines.forEach((line, index) => {
@@ -50,6 +56,12 @@ export function parseCsv(text, unit = "auto") {
   const back = seconds.findIndex((time, k) => k > 0 && time <= seconds[k - 1]);
   if (back > 0)
     throw new RecordingError(`sample ${back + 1} is not later than the one before. Sort by time.`);
+  const usual = median(seconds.subarray(1).map((time, k) => time - seconds[k]));
+  if (usual < 1e-4 || usual > 1)
+    throw new RecordingError(
+      `samples are ${usual} s apart, which no accelerometer's are. ` +
+        "Name the column of times after its unit: t_s, t_ms, t_us or t_ns.",
+    );
   return { times: seconds, ...inG(values, unit) };
 }
 
@@ -70,9 +82,11 @@ const number = (cell) => (cell.trim() ? Number(cell) : NaN);
 function moment(cell) {
   const value = number(cell);
   if (!Number.isNaN(value)) return value;
-  const iso = cell.trim();
-  const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(iso) ? iso : `${iso}Z`; // without a zone: UTC
-  return Date.parse(zoned.replace(" ", "T")) / 1000;
+  const found = ISO.exec(cell.trim());
+  if (!found) return NaN;
+  const [, date, time, fraction, sign, hours, minutes] = found; // without a zone: UTC
+  const zone = sign ? `${sign}${hours}:${minutes ?? "00"}` : "Z";
+  return Date.parse(`${date}T${time}${zone}`) / 1000 + Number(fraction ?? 0); // to the microsecond
 }
 
 /** Unix time in any unit is known by its size. */
@@ -81,12 +95,14 @@ function unixUnit(first) {
   return Object.keys(SECONDS).find((unit) => seconds(unit) > 9e8 && seconds(unit) < 5e9) ?? "s";
 }
 
+const median = (values) => Float64Array.from(values).sort()[values.length >> 1];
+
 /** Most of the time gravity is most of it: the median of the norm tells g from m/s2. */
 function inG(values, unit) {
   const norms = Float64Array.from({ length: values.length / 3 }, (_, k) =>
     Math.hypot(values[3 * k], values[3 * k + 1], values[3 * k + 2]),
-  ).sort();
-  const norm = norms[norms.length >> 1];
+  );
+  const norm = median(norms);
   const ones = { g: 1, "m/s2": STANDARD_GRAVITY };
   const looks = Object.keys(ones).find((u) => norm > ones[u] / 2 && norm < ones[u] * 2);
   const shown = norm.toPrecision(3);
@@ -100,6 +116,12 @@ function inG(values, unit) {
         "Give it with gravity, and choose its unit.",
     );
   const chosen = unit === "auto" ? looks : unit;
-  const notes = unit === "auto" ? [`Unit taken as ${looks}: the median norm is ${shown}.`] : [];
+  const notes = [];
+  if (unit === "auto") notes.push(`Unit taken as ${looks}: the median norm is ${shown}.`);
+  else if (!looks)
+    notes.push(
+      `The median norm of the acceleration is ${shown} ${unit}, where ` +
+        `${ones[unit].toPrecision(3)} is usual: is gravity in it?`,
+    );
   return { values: Float32Array.from(values, (value) => value / ones[chosen]), notes };
 }
