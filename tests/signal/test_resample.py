@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pskd.signal.resample import resample
+from pskd.signal.resample import Resampler, resample
 
 
 def wave(hertz: float, times: np.ndarray) -> np.ndarray:
@@ -22,3 +22,14 @@ def test_what_the_slower_rate_cannot_hold_is_gone(hertz: float, kept: float) -> 
     times, at = np.arange(800) / 100, np.arange(200) / 25
     got = resample(wave(hertz, times), times, at)
     np.testing.assert_allclose(got[20:-20], kept * wave(hertz, at)[20:-20], atol=0.02)
+
+
+@pytest.mark.parametrize("rate", [31.05, 128 / 3.54, 50.0])
+@pytest.mark.parametrize("start", [0.0, 1.6e9])
+def test_samples_at_the_wanted_rate_are_neither_lost_nor_doubled(rate: float, start: float) -> None:
+    """Whatever rounding does to times of a clock of our days."""
+    times = start + np.arange(300) / rate
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    resampler = Resampler(rate)
+    given = [resampler.push(x[k : k + 7], times[k : k + 7]) for k in range(0, 300, 7)]
+    assert len(np.concatenate([*given, resampler.finish()])) == 300
