@@ -96,13 +96,13 @@ def batches(source: Synthetic, folder: Path) -> dict[str, float]:
     """Read random batches: first when the files are in no cache, then again."""
     import torch
 
-    from pskd.data.clips import make_clips
+    from pskd.data.clips import VERSION, make_clips
 
     store = open_store(source, folder)
     began = time.perf_counter()
     made = make_clips(store, range(len(store)), SAMPLES, FRAMES)
     figures = {"open_ms": 1000 * (time.perf_counter() - began)}
-    for file in (store.folder / f"clips-1-{SAMPLES}x{FRAMES}").glob("*.npy"):
+    for file in (store.folder / f"clips-{VERSION}-{SAMPLES}x{FRAMES}").glob("*.npy"):
         with file.open("rb") as stream:
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for state in ("uncached", "cached"):

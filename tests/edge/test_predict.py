@@ -11,6 +11,7 @@ from pskd.edge.predict import cut_windows, predict_windows, read_csv
 from pskd.errors import DataError, UsageError
 from pskd.models.base import Model, Output, Signal
 from pskd.models.student_folder import StudentConfig
+from pskd.signal.resample import stretch_filtered
 
 G = 9.80665
 
@@ -180,6 +181,14 @@ def test_a_short_recording_is_stretched_to_one_window(record):
     assert windows[0].end_s == pytest.approx(20 / 32)
     np.testing.assert_allclose(windows[0].samples[:, 0], np.linspace(0, 1, 32), atol=1e-6)
     assert "0.62 s was stretched to one window of 1 s" in notes[-1]
+
+
+@pytest.mark.parametrize("rate", [40, 50, 64, 100])
+def test_a_short_recording_is_what_a_clip_of_it_is_in_training(record, rate: int):
+    x = np.random.default_rng(0).normal(size=(round(0.7 * rate), 3)).astype(np.float32)
+    file = read_csv(record(np.arange(len(x)) / rate, x), unit="g")
+    (window,), _ = cut_windows(file, config())
+    np.testing.assert_allclose(window.samples, stretch_filtered(x, 32), atol=1e-5)
 
 
 def test_a_shorter_recording_is_refused(record):

@@ -3,6 +3,9 @@
 The signals of all recordings of a store are stretched once, for each length, into a folder
 `clips-<version>-<samples>x<frames>` of the store: `acceleration.npy` [M, 3, S], `skeleton.npy`
 [M, F, J, C], float32, and `has_skeleton.npy` [M], bool. From there they are read a batch at a time.
+
+Acceleration goes through the filter that streams and recordings of users go through: what a clip's
+rate cannot hold would fold back into slow movements. Version 1 had no filter.
 """
 
 from __future__ import annotations
@@ -25,8 +28,11 @@ from pskd.data.npy import NpyWriter, map_npy
 from pskd.data.skeleton import SkeletonLayout
 from pskd.data.store import Store
 from pskd.signal.align import stretch
+from pskd.signal.resample import stretch_filtered
 
-_VERSION = 1  # of what is written
+VERSION = 2
+"""Of what is written; models that were trained on other clips are not mixed with these."""
+
 _BLOCK = 256  # recordings in memory at a time
 
 
@@ -126,7 +132,7 @@ class _Mapped(dict[str, NDArray[Any]]):
 
 def _stretched(store: Store, samples: int, frames: int) -> _Mapped:
     """Map the clips of all recordings; write them first where they are missing or torn."""
-    folder = store.folder / f"clips-{_VERSION}-{samples}x{frames}"
+    folder = store.folder / f"clips-{VERSION}-{samples}x{frames}"
     shapes = {
         "acceleration": (len(store), 3, samples),
         "skeleton": (len(store), frames, len(store.layout.joints), store.layout.dims),
@@ -151,7 +157,7 @@ def _stretched(store: Store, samples: int, frames: int) -> _Mapped:
 def _write(store: Store, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
     folder.mkdir()
-    has_skeleton = []
+    samples, has_skeleton = shapes["acceleration"][2], []
     with (
         closing(NpyWriter(folder / "acceleration.npy", shapes["acceleration"][1:])) as wrist,
         closing(NpyWriter(folder / "skeleton.npy", shapes["skeleton"][1:])) as body,
@@ -161,7 +167,7 @@ def _write(store: Store, folder: Path, shapes: Mapping[str, tuple[int, ...]]) ->
             acceleration = np.zeros((len(block), *shapes["acceleration"][1:]), np.float32)
             skeleton = np.zeros((len(block), *shapes["skeleton"][1:]), np.float32)
             for n, recording in enumerate(block):
-                acceleration[n] = stretch(recording.acceleration, acceleration.shape[2]).T
+                acceleration[n] = stretch_filtered(recording.acceleration, samples).T
                 if recording.skeleton is not None:
                     skeleton[n] = stretch(recording.skeleton, skeleton.shape[1])
             normal = normalise(torch.from_numpy(skeleton), store.layout).numpy()

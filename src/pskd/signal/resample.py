@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pskd.signal.align import between
+from pskd.signal.align import between, stretch
 
 STEPS = 16
 """The local rate is the mean of so many steps between samples."""
@@ -43,6 +43,25 @@ def resample(x: Signal, times: Times, at: Times) -> Signal:
     """
     wanted = 1 / float(at[1] - at[0])
     return _sample(x, times, at, wanted, needs_filter(_local_rates(times, at), wanted))
+
+
+def stretch_filtered(x: Signal, n: int) -> Signal:
+    """Do what `pskd.signal.align.stretch` does, with the filter of `resample` where it is needed.
+
+    Args:
+        x: Signal [T, C], float32, evenly spaced.
+        n: Samples wanted, at least 2.
+
+    Returns:
+        Signal [n, C].
+
+    Raises:
+        DataError: Fewer than two samples.
+        UsageError: `n` is below 2.
+    """
+    if min(len(x), n) < 2:
+        return stretch(x, n)  # which says what is wrong
+    return resample(x, np.linspace(0, 1, len(x)), np.linspace(0, 1, n))
 
 
 def needs_filter(rate: Any, wanted: float) -> Any:

@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from pskd.data.clips import VERSION as CLIPS
 from pskd.distill.objective import wants_class_vectors, wants_skeletons
 from pskd.errors import DataError, UsageError
 from pskd.models import Model, Signal, build, count_macs
@@ -93,6 +94,7 @@ def identity(recipe: Recipe, prepared: Prepared, stage: Stage) -> dict[str, str]
     return {
         "settings": stage_key(recipe, stage),
         "data": prepared.store.key,
+        "clips": str(CLIPS),
         "class names": hashlib.sha256(rounded.numpy().tobytes()).hexdigest(),
     }
 
