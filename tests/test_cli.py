@@ -272,6 +272,15 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     assert code == 0 and not told  # both are there
     (table,) = json.loads(printed)["tables"]
     assert [method["name"] for method in table["methods"]] == ["alone"]
+    before = (out / "people.md").read_text()
+    (out / "people.md").unlink()
+    code, printed, _ = pskd("report", out)
+    assert code == 0 and "alone" in printed and "report.html" in printed
+    assert (out / "people.md").read_text() == before
+    assert pskd("report", out, "--markdown")[1].strip() == before.strip()
+    code, printed, _ = pskd("report", out, "--json", "--out", out.parent / "page.html")
+    assert json.loads(printed)["tables"][0]["name"] == "people"
+    assert "alone" in (out.parent / "page.html").read_text()
 
 
 def test_a_model_of_ones_own_is_trained_evaluated_and_asked(

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from pskd.cli.grids import write_study
 from pskd.errors import CheckpointError, UsageError
+from pskd.evaluate.study import load_study, study_markdown
 from pskd.recipe import Recipe, parse_recipe
 from pskd.recipe.grid import Cell, Grid, cells, select
 from pskd.train import checkpoint
+from pskd.train import grid as grid_module
 from pskd.train.grid import Outcome, compare, plan
 from pskd.train.run import train
 from pskd.train.stages import stage_key, stages
@@ -121,6 +124,29 @@ def test_finished_cells_are_skipped_and_one_that_is_missing_is_made_from_its_sta
     assert is_finished(done, kd)
     assert (done / kd.path / "predictions" / "student.csv").read_bytes() == before
     assert {p: p.stat().st_mtime_ns for p in (done / "stages").glob("*.ckpt")} == stages_before
+
+
+KEPT = ("summary.json", "recipe.yaml", "environment.json", "metrics.jsonl")
+
+
+def test_cells_that_were_kept_without_their_weights_are_finished_and_need_no_data(
+    base: Path, done: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done, tmp_path / "g")
+    shutil.rmtree(tmp_path / "g" / "stages")
+    for path in (tmp_path / "g" / "cells").rglob("*"):
+        if path.is_file() and path.name not in KEPT and path.parent.name != "predictions":
+            path.unlink()
+    for path in (tmp_path / "g" / "cells").rglob("checkpoints"):
+        path.rmdir()
+    monkeypatch.setattr(grid_module, "data_of", None)
+    assert go(make(base, METHODS), tmp_path / "g", cache) == []
+    assert {word for word, _ in state(tmp_path / "g").values()} == {"done"}
+    before, after = (study_markdown(load_study(out).tables[0]) for out in (done, tmp_path / "g"))
+    assert after == before
+    write_study(tmp_path / "g")
+    for cell in cells(make(base, METHODS)):  # the pages are made again
+        assert (tmp_path / "g" / cell.path / "report.html").stat().st_size > 10_000
 
 
 def test_a_cell_that_fails_is_told_of_and_the_rest_finish(

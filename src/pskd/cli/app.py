@@ -126,19 +126,27 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders: one, or one a seed.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="A run folder, one a seed, or the folder of a grid.")
+    ],
     page: Annotated[
         Path | None, typer.Option("--out", help="HTML page. Default: RUN/report.html for one run.")
     ] = None,
     as_json: JsonFlag = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Make the report of one run, or the table over several seeds, from the run files alone.
+    """Make the report of a run, of several seeds, or of a grid, from the run files alone.
 
     Example: pskd report runs/utd-mhad-seed*
     """
     from pskd.evaluate.report import markdown_table, write_report
 
+    if len(runs) == 1 and (runs[0] / "grid.json").is_file():
+        if markdown:
+            typer.echo(grids.study_tables(runs[0]))
+        else:
+            grids.show_study(runs[0], page, as_json=as_json)
+        return
     if markdown:
         typer.echo(markdown_table(runs))
         return

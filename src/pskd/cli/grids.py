@@ -75,7 +75,6 @@ def compare(
 
     Example: pskd compare demo-methods --jobs 2
     """
-    from pskd.evaluate.study import study_json, study_terminal
     from pskd.train.tasks import is_finished
 
     read, beside = load_grid(grid)
@@ -105,13 +104,7 @@ def compare(
         plugins=plugin or (),
         stack=stack,
     )
-    study, page = write_study(folder)
-    if as_json:
-        print_json(study_json(study))
-    else:
-        for table in study.tables:
-            out.print(study_terminal(table))
-        say(f"Report: {page}")
+    show_study(folder, as_json=as_json)
     tell_of_failed(failed, len(wanted))
 
 
@@ -131,12 +124,39 @@ def train_cells(grid: Grid, every: Sequence[Cell], **options: Any) -> list[str]:
     return failed
 
 
-def write_study(folder: Path) -> tuple[Study, Path]:
-    """Write the page and the tables of a grid's folder; returns what is in them, and the page."""
+def show_study(folder: Path, page: Path | None = None, *, as_json: bool = False) -> None:
+    """Write the page and the tables of a grid's folder, and print the tables."""
+    from pskd.evaluate.study import study_json, study_terminal
+
+    study, page = write_study(folder, page)
+    if as_json:
+        print_json(study_json(study))
+        return
+    for table in study.tables:
+        out.print(study_terminal(table))
+    say(f"Report: {page}")
+
+
+def study_tables(folder: Path) -> str:
+    """The tables of a grid's folder in Markdown."""
+    from pskd.evaluate.study import load_study, study_markdown
+
+    return "\n".join(study_markdown(table) for table in load_study(folder).tables)
+
+
+def write_study(folder: Path, page: Path | None = None) -> tuple[Study, Path]:
+    """Write the page and the tables of a grid's folder; returns what is in them, and the page.
+
+    Pages of cells that were kept without theirs are made again: the grid's page points to them.
+    """
+    from pskd.evaluate.report import write_report
     from pskd.evaluate.study import load_study, study_latex, study_markdown, write_study_report
 
     study = load_study(folder)
-    page = write_study_report(study, folder / "report.html")
+    for cell in (c for table in study.tables for method in table.methods for c in method.cells):
+        if not (cell.path / "report.html").exists():
+            write_report([cell.path], cell.path / "report.html")
+    page = write_study_report(study, page or folder / "report.html")
     for table in study.tables:
         for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
             path = folder / f"{table.name}.{suffix}"

@@ -9,6 +9,8 @@ several students listen to on the same views are asked once, into a book of less
     stages/stack-KEY.ckpt     several seeds of one student, while they are trained as one model
     lessons/KEY/              books of lessons; they go when all cells are finished
     cells/TABLE/METHOD/...    a run folder a cell
+
+A cell that lost its checkpoints is finished too: results may be kept without them.
 """
 
 from __future__ import annotations
@@ -76,8 +78,9 @@ def compare(
 ) -> Iterator[Outcome]:
     """Train the cells of a grid, or what is left of them, and tell of every task as it ends.
 
-    Cells that are finished are skipped; one that fails is told of and the rest go on. Several
-    machines can work on one folder, if all see it, the data and the cache under the same paths.
+    Cells that are finished are skipped, and their data is not asked for; one that fails is told of
+    and the rest go on. Several machines can work on one folder, if all see it, the data and the
+    cache under the same paths.
 
     Args:
         grid: The grid, to be written down beside the cells.
@@ -122,7 +125,8 @@ def compare(
     mine = {cell.path for cell in wanted}
     known = (c for c in every if c.path not in mine and c.recipe.budget == Budget())
     strange = {cell.path for cell in known if _is_another(out, cell)}
-    firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(wanted)}
+    left = [cell for cell in wanted if not is_finished(out, cell)]
+    firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
     head = f"# with {' '.join(overrides)}\n" if overrides else ""
@@ -135,7 +139,6 @@ def compare(
             write_grid(grid, every, out, _noted_elsewhere(out, wanted) | errors, strange)
 
     note()
-    left = [cell for cell in wanted if not is_finished(out, cell)]
     tasks = plan(left, stack)
     ended = run(
         engine, partial(work, place), tasks, workers=workers, address=address, notice=notice

@@ -124,8 +124,13 @@ def work(place: Place, task: Task) -> None:
 
 
 def is_finished(out: Path, cell: Cell) -> bool:
-    """Whether a cell needs no more work: the report is what a run writes last."""
-    return (out / cell.path / "report.html").is_file()
+    """Whether a cell needs no more training: the report is what a run writes last.
+
+    Where it is a run that was kept without weights, it may be without a report too.
+    """
+    folder = out / cell.path
+    kept = (folder / "summary.json").is_file() and not (folder / "checkpoints").exists()
+    return kept or (folder / "report.html").is_file()
 
 
 def _finish(place: Place, cell: Cell, data: Prepared) -> None:
