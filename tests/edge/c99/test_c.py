@@ -9,13 +9,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from pskd.edge.c99 import emit, quantise, reference
 from pskd.edge.c99.float32 import Float32
 from pskd.edge.c99.graph import Conv, Graph, Load, Pool, Value
 from pskd.edge.c99.int8 import Int8
 from pskd.edge.c99.quantise import Quantised
+from pskd.edge.c99.trace import trace
 from pskd.edge.c99.writer import Writer
+from pskd.models.base import Model, Output, Signal
 from pskd.models.student_folder import StudentConfig
 from tests.edge.c99.build import SANITIZED, answers, build, edge_windows
 
@@ -101,6 +104,43 @@ def test_names_cannot_leave_their_string_or_comment(tmp_path, students):
     )
     folder = write(tmp_path, Float32(graph), config)
     build(folder, tmp_path / "program", "-O0", "-Wtrigraphs")
+
+
+class Awkward(Model):
+    """Layers that are called like words of C and of the kernels; one of them is asked twice."""
+
+    inputs = ("acceleration",)
+    feature_channels = 4
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        self.convolve = nn.Conv2d(3, 4, (1, 3))
+        self.int = nn.Conv2d(4, 4, (1, 3), padding=(0, 1))
+        self.größe = nn.Linear(4, 4)
+        self.student_run = nn.Linear(4, signal.classes)
+
+    def forward(self, acceleration: Tensor) -> Output:
+        x = torch.relu(self.convolve(torch.unflatten(acceleration, 2, (1, -1))))
+        features = torch.relu(self.int(torch.relu(self.int(x))))
+        embedding = self.größe(nn.functional.adaptive_avg_pool2d(features, 1).flatten(1))
+        return Output(self.student_run(embedding), embedding, features.flatten(2))
+
+
+@pytest.mark.parametrize("kind", [Float32, Int8])
+def test_a_model_of_ones_own_may_call_its_layers_as_it_likes(tmp_path, students, kind):
+    material, _ = students("temporal")
+    torch.manual_seed(0)
+    student = Awkward(Signal(classes=5)).eval()
+    graph = trace(student, material.config)
+    quantised = Quantised(graph, material.calibration)
+    writer = Int8(quantised) if kind is Int8 else Float32(graph)
+    program = build(write(tmp_path, writer, material.config), tmp_path / "program", "-O0")
+    logits, _ = answers(program, material.test, 5)
+    with torch.inference_mode():
+        expected = student(torch.from_numpy(material.test)).logits.numpy()
+    if kind is Int8:
+        expected = quantise.run(quantised, material.test)[graph.logits.buffer].reshape(-1, 5)
+    assert np.abs(logits - expected).max() < 1e-4
 
 
 def test_kernels_that_no_step_calls_are_left_out(students):

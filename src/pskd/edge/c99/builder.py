@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 from torch.fx import Node
 
 from pskd.edge.c99.graph import Step, Value
@@ -23,6 +26,7 @@ class Builder:
         self.steps: list[Step] = []
         self.names: dict[Node, str] = {}
         self._buffers = 0
+        self._named: Counter[str] = Counter()
 
     def add(self, step: Step) -> Value:
         """Append a step; gives what it writes."""
@@ -45,9 +49,15 @@ class Builder:
         return value if buffer is None else value._replace(buffer=buffer)
 
     def name(self, node: Node, weights: int) -> str:
-        """Name of the layer whose weights are that argument of a node."""
+        """A name in C for the layer whose weights are that argument of a node, once each.
+
+        It cannot be a word of C or of the kernels, whatever the layer is called in Python.
+        """
         argument = node.args[weights]
-        return self.names[argument].replace(".", "_") if isinstance(argument, Node) else node.name
+        layer = self.names[argument] if isinstance(argument, Node) else node.name
+        name = f"layer_{re.sub('[^0-9A-Za-z]', '_', layer)}"
+        self._named[name] += 1  # a layer may be called twice, and a.b is a_b too
+        return name if self._named[name] == 1 else f"{name}_again_{self._named[name]}"
 
     def unsupported(self, what: str) -> UsageError:
         """An error that names the model."""
