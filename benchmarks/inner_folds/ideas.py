@@ -85,6 +85,7 @@ IDEAS = {
     "berkeley_beside": Idea(beside=8),
     "berkeley_first": Idea(start="berkeley"),
     "masked_first": Idea(start="masked"),
+    "masked_vid_kd_cut": Idea(start="masked", views=CUT, logits=0.5, hint=1.0),
     "motion": Idea(motion=1.0),
     "through": Idea(motion=1.0, through=True),
     "kd_cut": Idea(views=CUT, logits=1.0),
