@@ -13,7 +13,7 @@ INSTALL = { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
 	echo "Installing into $(VENV), a few minutes the first time" && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# What a run folder holds beyond its predictions.
+# Leaves out what a run folder holds beyond its predictions.
 KEEP := XZ_OPT=-9e tar -cJ --exclude=checkpoints --exclude=student --exclude=embeddings \
 	--exclude='*.html' --exclude='.*'
 
@@ -42,11 +42,12 @@ results: $(VENV)/.run ## Train the tables of results/ with UTD-MHAD in DATA, JOB
 	$(BIN)/pskd compare few-labels --data-root $(DATA) --jobs $(JOBS) --json > results/few-labels.json
 	for grid in tuning methods ablations few-labels; do for table in runs/$$grid/*.md runs/$$grid/*.tex; do \
 		cp $$table results/$$grid-$$(basename $$table); done; \
+		rm -f results/cells/$$grid*.tar.xz; \
 		$(KEEP) -f results/cells/$$grid.tar.xz -C runs/$$grid grid.yaml grid.json cells; done
 
 tables: $(VENV)/.run ## Make tables of results/ again from the predictions kept there, without training
 	for kept in results/cells/*.tar.xz; do folder=runs/kept/$$(basename $$kept .tar.xz); \
-		mkdir -p $$folder && tar -xf $$kept -C $$folder && $(BIN)/pskd report $$folder; done
+		mkdir -p $$folder && tar -xf $$kept -C $$folder && $(BIN)/pskd report $$folder || exit 1; done
 
 litert: $(VENV)/.litert ## Install what makes LiteRT exports, 2 GB, in an environment below the other
 

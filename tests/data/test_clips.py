@@ -81,7 +81,7 @@ def test_both_signals_span_the_clip(store: Store) -> None:
 
 
 def test_fast_movements_do_not_fold_into_slow_ones(small: Any, tmp_path: Path) -> None:
-    """An arm that shakes 31 times in a clip of 32 samples, unfiltered, would seem to swing once."""
+    """An arm that shakes 29 times in 31 steps of a clip would, unfiltered, seem to swing twice."""
     phase = 2 * np.pi * np.linspace(0, 1, 400)
     slow, fast = np.sin(2 * phase), np.sin(29 * phase)
     signal = np.stack([slow, slow + fast, fast], axis=1).astype(np.float32)
