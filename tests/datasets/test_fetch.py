@@ -21,7 +21,7 @@ from pskd.datasets.download import Patience
 from pskd.datasets.fetch import FetchReport, fetch
 from pskd.errors import DataError, UsageError
 
-QUICK = Patience(seconds=0.3, attempts=3, pause=0.01)
+QUICK = Patience(seconds=3.0, attempts=3, pause=0.01)
 NAME = "Inertial.zip"
 
 
