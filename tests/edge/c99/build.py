@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,26 @@ SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def build(folder: Path, out: Path, *flags: str, compiler: str = "gcc") -> Path:
-    """Compile `folder`/student.c with strict warnings, and the driver; skip if there is none."""
+    """Compile `folder`/student.c with strict warnings, and the driver; skip what cannot be."""
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
+    if set(SANITIZED) <= set(flags) and not sanitizes(compiler):
+        pytest.skip(f"{compiler} came without its sanitizers (Debian: libasan, libclang-rt-dev)")
     command = [compiler, *STRICT, *flags, f"-I{folder}", str(folder / "student.c"), str(DRIVER)]
     result = subprocess.run([*command, "-o", str(out)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return out
+
+
+@functools.cache
+def sanitizes(compiler: str) -> bool:
+    """Whether `compiler` can link the sanitizers: Debian only recommends clang's."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [compiler, *SANITIZED, "-x", "c", "-", "-o", str(Path(folder) / "empty")]
+        source = "int main(void) { return 0; }"
+        return not subprocess.run(
+            command, input=source, text=True, capture_output=True, check=False
+        ).returncode
 
 
 def answers(program: Path, windows: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
