@@ -107,7 +107,7 @@ def test_names_cannot_leave_their_string_or_comment(tmp_path, students):
 
 
 class Awkward(Model):
-    """Layers that are called like words of C and of the kernels; one of them is asked twice."""
+    """Layers called like words of C, of the kernels and of tables; one of them is asked twice."""
 
     inputs = ("acceleration",)
     feature_channels = 4
@@ -115,12 +115,14 @@ class Awkward(Model):
     def __init__(self, signal: Signal) -> None:
         super().__init__()
         self.convolve = nn.Conv2d(3, 4, (1, 3))
+        self.convolve_bias = nn.Conv2d(4, 4, (1, 3))
         self.int = nn.Conv2d(4, 4, (1, 3), padding=(0, 1))
         self.größe = nn.Linear(4, 4)
         self.student_run = nn.Linear(4, signal.classes)
 
     def forward(self, acceleration: Tensor) -> Output:
         x = torch.relu(self.convolve(torch.unflatten(acceleration, 2, (1, -1))))
+        x = torch.relu(self.convolve_bias(x))
         features = torch.relu(self.int(torch.relu(self.int(x))))
         embedding = self.größe(nn.functional.adaptive_avg_pool2d(features, 1).flatten(1))
         return Output(self.student_run(embedding), embedding, features.flatten(2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 from torch.fx import Node
 
@@ -26,7 +25,7 @@ class Builder:
         self.steps: list[Step] = []
         self.names: dict[Node, str] = {}
         self._buffers = 0
-        self._named: Counter[str] = Counter()
+        self._named = 0
 
     def add(self, step: Step) -> Value:
         """Append a step; gives what it writes."""
@@ -55,9 +54,8 @@ class Builder:
         """
         argument = node.args[weights]
         layer = self.names[argument] if isinstance(argument, Node) else node.name
-        name = f"layer_{re.sub('[^0-9A-Za-z]', '_', layer)}"
-        self._named[name] += 1  # a layer may be called twice, and a.b is a_b too
-        return name if self._named[name] == 1 else f"{name}_again_{self._named[name]}"
+        self._named += 1  # a layer may be called twice, a.b is a_b too, and a_bias a's bias
+        return f"layer_{self._named}_{re.sub('[^0-9A-Za-z]', '_', layer)}"
 
     def unsupported(self, what: str) -> UsageError:
         """An error that names the model."""
