@@ -281,6 +281,8 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     code, printed, _ = pskd("report", out, "--json", "--out", out.parent / "page.html")
     assert json.loads(printed)["tables"][0]["name"] == "people"
     assert "alone" in (out.parent / "page.html").read_text()
+    code, _, told = pskd("report", out, out)
+    assert code == 2 and "the folder of a grid among others" in told
 
 
 def test_a_model_of_ones_own_is_trained_evaluated_and_asked(

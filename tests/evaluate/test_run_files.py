@@ -99,11 +99,16 @@ def cut_last_line(text: str) -> str:
         ("summary.json", lambda t: t.replace('"student": "student"', '"student": "pupil"'),
          "student is 'pupil', which is none of its stages"),
         ("recipe.yaml", lambda _: "a: [1", "does not parse"),
+        ("recipe.yaml", lambda _: "a: &a [1]\nb: [*a, *a]", "does not parse"),
+        ("recipe.yaml", lambda _: "[" * 10_000, "does not parse"),
+        ("summary.json", lambda _: "[" * 100_000, "does not parse"),
+        ("environment.json", lambda _: "[" * 100_000, "does not parse"),
         ("environment.json", cut_last_line, "does not parse"),
         ("metrics.jsonl", cut_last_line, r"metrics.jsonl, line 300: Invalid JSON"),
         ("metrics.jsonl", lambda t: t.replace('"train_accuracy": 0', '"train_accuracy": 7', 1),
          "line 1: train_accuracy: .*less than or equal to 1"),
         ("predictions/student.csv", cut_last_line, "line 193: not a whole row"),
+        ("predictions/student.csv", lambda t: t.replace("test,0,", f"test,{10**30},"), "line 2"),
         ("predictions/student.csv", lambda t: t.replace("p_11", "p_12"), "its columns are not"),
         ("predictions/student.csv", lambda t: "", "its columns are not"),
         ("predictions/student.csv", lambda t: t.replace("test,0,", "test,12,"), "outside the 12"),
@@ -119,6 +124,14 @@ def test_torn_files_are_named(
     with pytest.raises(CheckpointError, match=message) as caught:
         load_run(path)
     assert Path(file).name in str(caught.value)
+
+
+def test_a_folder_in_place_of_a_file_is_named(make_run: MakeRun) -> None:
+    path = make_run()
+    (path / "summary.json").unlink()
+    (path / "summary.json").mkdir()
+    with pytest.raises(CheckpointError, match=r"summary\.json: cannot be read \(Is a directory\)"):
+        load_run(path)
 
 
 def test_predictions_and_summary_must_agree(make_run: MakeRun) -> None:

@@ -42,7 +42,7 @@ from pskd.cli.console import (
     say,
     training_bars,
 )
-from pskd.errors import PskdError
+from pskd.errors import PskdError, UsageError
 from pskd.recipe import Recipe, load_recipe, shipped
 from pskd.train.plugins import load_plugins
 
@@ -127,7 +127,7 @@ def evaluate(
 @app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="A run folder, one a seed, or the folder of a grid.")
+        list[Path], typer.Argument(help="A run folder, one a seed, or one grid's folder.")
     ],
     page: Annotated[
         Path | None, typer.Option("--out", help="HTML page. Default: RUN/report.html for one run.")
@@ -147,6 +147,12 @@ def report(
         else:
             grids.show_study(runs[0], page, as_json=as_json)
         return
+    if among := [run for run in runs if (run / "grid.json").is_file()]:
+        raise UsageError(
+            "the folder of a grid among others",
+            where=among[0],
+            remedy="Report it by itself, and name the runs by theirs",
+        )
     if markdown:
         typer.echo(markdown_table(runs))
         return

@@ -183,14 +183,22 @@ def load_run(path: Path) -> Run:
     return Run(
         path=path,
         summary=summary,
-        recipe=_mapping(path / "recipe.yaml", yaml.safe_load, recipe_text),
+        recipe=_mapping(path / "recipe.yaml", _yaml, recipe_text),
         recipe_text=recipe_text,
-        environment=_mapping(
-            path / "environment.json", json.loads, _text(path / "environment.json")
-        ),
+        environment=load_environment(path),
         epochs=_epochs(path / "metrics.jsonl"),
         predictions={name: _predictions(path, name, summary) for name in summary.stages},
     )
+
+
+def load_environment(run: Path) -> dict[str, Any]:
+    """What a run was trained with, of its environment.json.
+
+    Raises:
+        CheckpointError: It is missing or torn.
+    """
+    path = run / "environment.json"
+    return _mapping(path, json.loads, _text(path))
 
 
 def _summary(path: Path) -> Summary:
@@ -229,7 +237,7 @@ def _predictions(run: Path, stage: str, summary: Summary) -> Predictions:
     for i, row in enumerate(rows):
         try:
             labels[i], probabilities[i] = [int(v) for v in row[3:5]], [float(v) for v in row[5:]]
-        except ValueError:
+        except (ValueError, OverflowError):
             raise _torn(f"{path}, line {i + 2}", "not a whole row of predictions") from None
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
         raise _torn(path, f"holds a class index outside the {classes} classes")
@@ -278,14 +286,29 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise _torn(path, "missing") from None
+    except OSError as error:
+        raise _torn(path, f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise _torn(path, "not text") from None
+
+
+class _NoAliases(yaml.SafeLoader):
+    """What pskd writes has none, and a few lines of them can stand for billions of keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _NoAliases)
 
 
 def _mapping(path: Path, parse: Callable[[str], Any], text: str) -> dict[str, Any]:
     try:
         tree = parse(text)
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, yaml.YAMLError, RecursionError):
         raise _torn(path, "does not parse") from None
     if not isinstance(tree, dict):
         raise _torn(path, "not a mapping of keys to values")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pskd.errors import CheckpointError
 from pskd.recipe import ALONE
+from pskd.recipe.grid import Name
 
 FORMAT = 1
 """Newest version of grid.json that this package reads."""
+
+CellPath = Annotated[str, Field(pattern=r"^cells(/[A-Za-z0-9][A-Za-z0-9_.-]*)+$")]
+"""Below the folder of the grid, which may be a stranger's."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class ListedMethod:
 class ListedTable:
     """What a table asks for: every method with every seed on every fold."""
 
-    name: str
+    name: Name
     baseline: str
     methods: tuple[ListedMethod, ...]
     seeds: tuple[int, ...]
@@ -46,7 +50,7 @@ class ListedCell:
     method: str
     seed: int
     fold: str
-    path: str
+    path: CellPath
     state: Literal["done", "missing", "failed"]
     error: str = ""
 
@@ -85,7 +89,7 @@ def read_grid(path: Path) -> Grid:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _torn(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         raise _torn(path, "not JSON") from None
     for table in grid.tables:
         if table.baseline not in [ALONE, *(method.name for method in table.methods)]:
