@@ -13,9 +13,9 @@ INSTALL = { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
 	echo "Installing into $(VENV), a few minutes the first time" && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Leaves out what a run folder holds beyond its predictions.
-KEEP := XZ_OPT=-9e tar -cJ --exclude=checkpoints --exclude=student --exclude=embeddings \
-	--exclude='*.html' --exclude='.*'
+# What tables and pages are made of, in the folder of a grid.
+KEPT := grid.yaml grid.json cells/*/*/*/*.json cells/*/*/*/*.jsonl cells/*/*/*/recipe.yaml \
+	cells/*/*/*/predictions
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint results tables litert clean
@@ -40,14 +40,16 @@ results: $(VENV)/.run ## Train the tables of results/ with UTD-MHAD in DATA, JOB
 		> results/methods.json
 	$(BIN)/pskd compare ablations --data-root $(DATA) --jobs $(JOBS) --json > results/ablations.json
 	$(BIN)/pskd compare few-labels --data-root $(DATA) --jobs $(JOBS) --json > results/few-labels.json
-	for grid in tuning methods ablations few-labels; do for table in runs/$$grid/*.md runs/$$grid/*.tex; do \
-		cp $$table results/$$grid-$$(basename $$table); done; \
-		rm -f results/cells/$$grid*.tar.xz; \
-		$(KEEP) -f results/cells/$$grid.tar.xz -C runs/$$grid grid.yaml grid.json cells; done
+	set -e; for grid in tuning methods ablations few-labels; do \
+		for table in runs/$$grid/*.md runs/$$grid/*.tex; do \
+			cp $$table results/$$grid-$$(basename $$table); done; \
+		kept=$(CURDIR)/results/cells/$$grid; \
+		(cd runs/$$grid && XZ_OPT=-9e tar -cJf $$kept.part $(KEPT)); \
+		rm -f $$kept*.tar.xz; mv $$kept.part $$kept.tar.xz; done
 
 tables: $(VENV)/.run ## Make tables of results/ again from the predictions kept there, without training
-	for kept in results/cells/*.tar.xz; do folder=runs/kept/$$(basename $$kept .tar.xz); \
-		mkdir -p $$folder && tar -xf $$kept -C $$folder && $(BIN)/pskd report $$folder || exit 1; done
+	set -e; for kept in results/cells/*.tar.xz; do folder=runs/kept/$$(basename $$kept .tar.xz); \
+		rm -rf $$folder; mkdir -p $$folder; tar -xf $$kept -C $$folder; $(BIN)/pskd report $$folder; done
 
 litert: $(VENV)/.litert ## Install what makes LiteRT exports, 2 GB, in an environment below the other
 

@@ -41,6 +41,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, other: str) -
         load_verified(path, FACTS)
 
 
+def test_a_checkpoint_of_other_clips_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    save_checkpoint(path, TENSORS, {"identity": FACTS})
+    with pytest.raises(CheckpointError, match=r"clips of version 1, this pskd makes version 2"):
+        load_verified(path, FACTS | {"clips": "2"})
+
+
 def test_an_older_checkpoint_is_read_on_another_cpu(tmp_path: Path) -> None:
     """They have a hash of class vectors to the last digit, which other CPUs round otherwise."""
     path = tmp_path / "x.ckpt"

@@ -126,6 +126,32 @@ def test_finished_cells_are_skipped_and_one_that_is_missing_is_made_from_its_sta
     assert {p: p.stat().st_mtime_ns for p in (done / "stages").glob("*.ckpt")} == stages_before
 
 
+def test_a_table_is_not_gone_on_with_on_other_clips(
+    base: Path, done: Path, cache: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done, out := tmp_path / "g")
+    alone, kd, _ = cells(make(base, METHODS))
+    (out / kd.path / "report.html").unlink()  # it is to be trained
+    environment = json.loads((out / alone.path / "environment.json").read_text())
+    assert environment["data"].pop("clips") == 2
+    (out / alone.path / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(UsageError, match=r"alone/seed0: .*clips of version unrecorded.*version 2"):
+        go(make(base, METHODS), out, cache)
+
+
+def test_a_cell_that_was_unpacked_in_part_is_not_finished(
+    base: Path, done: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done, tmp_path / "g")
+    cell = cells(make(base, METHODS))[0]
+    folder = tmp_path / "g" / cell.path
+    (folder / "report.html").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    assert is_finished(tmp_path / "g", cell)
+    shutil.rmtree(folder / "predictions")
+    assert not is_finished(tmp_path / "g", cell)
+
+
 KEPT = ("summary.json", "recipe.yaml", "environment.json", "metrics.jsonl")
 
 

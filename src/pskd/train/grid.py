@@ -28,8 +28,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from pskd.data.clips import VERSION as CLIPS
 from pskd.distill.objective import wants_features
 from pskd.errors import PskdError, UsageError
+from pskd.evaluate.run_files import load_environment
+from pskd.evaluate.study.rules import clips_version
 from pskd.recipe import Budget, Recipe, load_recipe
 from pskd.recipe.grid import Cell, Grid
 from pskd.train.budget import within_budget
@@ -78,9 +81,9 @@ def compare(
 ) -> Iterator[Outcome]:
     """Train the cells of a grid, or what is left of them, and tell of every task as it ends.
 
-    Cells that are finished are skipped, and their data is not asked for; one that fails is told of
-    and the rest go on. Several machines can work on one folder, if all see it, the data and the
-    cache under the same paths.
+    Cells that are finished are skipped, and their data is not asked for (unless a budget has to be
+    turned into a width); one that fails is told of and the rest go on. Several machines can work on
+    one folder, if all see it, the data and the cache under the same paths.
 
     Args:
         grid: The grid, to be written down beside the cells.
@@ -98,7 +101,8 @@ def compare(
         notice: Told of lost workers.
 
     Raises:
-        UsageError: A cell's folder holds another recipe, or a method cannot work at all.
+        UsageError: A cell's folder holds another recipe, a table has cells of other clips, or a
+            method cannot work at all.
         PskdError: The folder cannot be written, or the data cannot be used as a recipe says.
     """
     place = Place(
@@ -126,6 +130,7 @@ def compare(
     known = (c for c in every if c.path not in mine and c.recipe.budget == Budget())
     strange = {cell.path for cell in known if _is_another(out, cell)}
     left = [cell for cell in wanted if not is_finished(out, cell)]
+    _refuse_other_clips(out, every, {cell.table for cell in left})
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
@@ -306,6 +311,20 @@ def _refuse_foreign(out: Path) -> None:
         return
     if not out.is_dir() or any(not p.name.startswith(".grid.yaml.") for p in out.iterdir()):
         raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
+
+
+def _refuse_other_clips(out: Path, cells: Iterable[Cell], tables: Collection[str]) -> None:
+    """Leave tables alone that have cells trained on clips as an older version made them."""
+    for cell in cells:
+        if cell.table not in tables or not is_finished(out, cell):
+            continue
+        if (version := clips_version(load_environment(out / cell.path))) != str(CLIPS):
+            raise UsageError(
+                f"this finished cell was trained on clips of version {version}, "
+                f"what is missing of its table would be on version {CLIPS}",
+                where=out / cell.path,
+                remedy="Choose another --out, or report what there is: pskd report GRID_FOLDER",
+            )
 
 
 def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:

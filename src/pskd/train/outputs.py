@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pskd.data.clips import VERSION as CLIPS
 from pskd.data.clips import Clips
 from pskd.evaluate.metrics import score
 from pskd.models import Model, count_macs, count_parameters
@@ -44,11 +46,11 @@ def write_environment(recipe: Recipe, data: Prepared, device: torch.device, out:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
-        "device": gpu or platform.processor() or platform.machine(),
+        "device": gpu or _cpu(),
         "accelerator": device.type,
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
-        "data": {"store": data.store.key, "recordings": len(data.store)},
+        "data": {"store": data.store.key, "recordings": len(data.store), "clips": CLIPS},
         "seed": recipe.seed,
     }
     path = out / "environment.json"
@@ -221,6 +223,15 @@ def _data_note(recipe: Recipe) -> str:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_run_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _cpu() -> str:
+    """Name of the processor, whose rounding a result is of; Python knows only its family."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _git_commit() -> str | None:

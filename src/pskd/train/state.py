@@ -112,7 +112,15 @@ def load_verified(
     found = meta.get("identity", {})
     if _OLD in found:  # a hash of these to the last digit, which other CPUs have another of
         identity = {key: value for key, value in identity.items() if key != "class names"}
-    if other := [key for key in identity if found.get(key) != identity[key]]:
+    other = [key for key in identity if found.get(key) != identity[key]]
+    if other == ["clips"]:
+        raise CheckpointError(
+            f"was trained on clips of version {found.get('clips', 1)}, "
+            f"this pskd makes version {identity['clips']}",
+            where=path,
+            remedy="Train again with another --out; finished runs can still be reported",
+        )
+    if other:
         raise CheckpointError(
             f"was not trained with the same {' and '.join(other)}",
             where=path,

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from lightning_fabric import Fabric
 
+from pskd.data.clips import VERSION as CLIPS
 from pskd.distill.objective import wants_class_vectors
 from pskd.errors import PskdError
 from pskd.models import Model
@@ -29,6 +30,9 @@ from pskd.train.prepare import Prepared, prepare
 from pskd.train.run import set_up_torch, train
 from pskd.train.stages import checkpoint_path, find_stage, stage_key, stages, stream_of, train_stage
 from pskd.train.stream import make_stream
+
+KEPT = ("recipe.yaml", "environment.json", "metrics.jsonl", "predictions", "summary.json")
+"""What a run folder needs to stand in a table."""
 
 _prepared: dict[str, Prepared] = {}
 """What this process has opened last: tasks of one table share their data."""
@@ -129,8 +133,10 @@ def is_finished(out: Path, cell: Cell) -> bool:
     Where it is a run that was kept without weights, it may be without a report too.
     """
     folder = out / cell.path
-    kept = (folder / "summary.json").is_file() and not (folder / "checkpoints").exists()
-    return kept or (folder / "report.html").is_file()
+    if (folder / "report.html").is_file():
+        return True
+    kept = [folder / name for name in KEPT]
+    return all(path.exists() for path in kept) and not (folder / "checkpoints").exists()
 
 
 def _finish(place: Place, cell: Cell, data: Prepared) -> None:
@@ -296,5 +302,5 @@ def _stack_path(paths: Sequence[Path]) -> Path:
 def _book_folder(
     place: Place, recipe: Recipe, data: Prepared, pupil: Stage, teacher: Stage
 ) -> Path:
-    key = book_key(recipe, pupil, stage_key(recipe, teacher)) + data.store.key
+    key = f"{book_key(recipe, pupil, stage_key(recipe, teacher))}{data.store.key}{CLIPS}"
     return place.out / "lessons" / hashlib.sha256(key.encode()).hexdigest()[:24]

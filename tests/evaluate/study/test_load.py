@@ -229,6 +229,40 @@ def test_what_is_no_grid_is_named(tmp_path: Path) -> None:
         load_study(write_study(tmp_path / "c", seeds=[0], baseline="dgkd"))
 
 
+@pytest.mark.parametrize("name", ["../victim", "/tmp/victim", "a/b", ""])
+def test_names_of_tables_stay_inside_the_folder(tmp_path: Path, name: str) -> None:
+    out = write_study(tmp_path / "a", seeds=[0])
+    tables = json.loads((out / "grid.json").read_text())["tables"]
+    tables[0]["name"] = name
+    with pytest.raises(CheckpointError, match=r"grid\.json: tables\.0\.name"):
+        load_study(rewritten(tmp_path / "b", tables=tables))
+
+
+@pytest.mark.parametrize("path", ["../cells/a", "/etc", "cells/../../a", "cells/a/..", "stages"])
+def test_cells_stay_inside_the_folder(tmp_path: Path, path: str) -> None:
+    out = write_study(tmp_path / "a", seeds=[0])
+    cells = json.loads((out / "grid.json").read_text())["cells"]
+    cells[0]["path"] = path
+    with pytest.raises(CheckpointError, match=r"grid\.json: cells\.0\.path"):
+        load_study(rewritten(tmp_path / "b", cells=cells))
+
+
+def test_a_cell_that_links_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    out, cell = write_study(tmp_path / "g", seeds=[0]), Path("cells/main/kd/seed0")
+    (out / cell).rename(tmp_path / "elsewhere")
+    (out / cell).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=r"kd/seed0: a link that leads out of the grid"):
+        load_study(out)
+
+
+def test_clips_of_two_versions_are_refused(tmp_path: Path) -> None:
+    out = write_study(tmp_path, seeds=[0])
+    path = out / "cells/main/kd/seed0/environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": {"clips": 2}}))
+    with pytest.raises(UsageError, match=r"differ in version of clips: 2 against unrecorded"):
+        load_study(out)
+
+
 def test_a_run_of_another_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"of seed 5, grid\.json says 0"):
         load_study(write_study(tmp_path, seeds=[0], cell=lambda m, s, f: {"seed": 5}))

@@ -114,12 +114,19 @@ def _table(
 
 
 def _cell(out: Path, listed: ListedCell) -> Cell:
-    run = load_run(out / listed.path)
+    remedy = "Remove the cell's folder and run its `pskd compare` command, or unpack it, again"
+    folder = out / listed.path
+    if not folder.resolve().is_relative_to(out.resolve()):
+        raise CheckpointError("a link that leads out of the grid", where=folder, remedy=remedy)
+    try:
+        run = load_run(folder)
+    except CheckpointError as error:
+        raise CheckpointError(error.what, where=error.where, remedy=remedy) from error
     if run.summary.seed != listed.seed:
         raise CheckpointError(
             f"this run is of seed {run.summary.seed}, grid.json says {listed.seed}",
             where=run.path,
-            remedy="Remove the folder and run its `pskd compare` command again",
+            remedy=remedy,
         )
     return Cell(listed.table, listed.method, listed.seed, listed.fold, run.path, run)
 
