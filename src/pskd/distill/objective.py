@@ -73,6 +73,7 @@ class Objective(nn.Module):
         facts = {
             "classes": classes,
             "clips": clips,
+            "epochs": stage.fit.epochs,
             "coordinates": coordinates,
             "student_channels": student.channels,
             "student_size": student.size,

@@ -57,6 +57,7 @@ class Table(Part):
         folds: Changes of each fold by its name; their test sides are pooled.
         seeds: Others than the grid's.
         methods: Names of those in it, in order; all, if None.
+        without: Names of those that are left out of all.
         baseline: Another one than the grid's; `student_alone` is each cell's own.
         varies: Key paths in which its methods may differ although the comparison depends on them.
     """
@@ -67,6 +68,7 @@ class Table(Part):
     folds: dict[Name, Changes] = Field(default_factory=dict)
     seeds: Annotated[Seeds, Field(min_length=1)] | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    without: tuple[str, ...] = ()
     baseline: str | None = None
     varies: tuple[str, ...] = ()
 
@@ -92,8 +94,8 @@ class Grid(Part):
             for kind, listed in (("seeds", table.seeds or self.seeds), ("methods", table.methods)):
                 if listed is not None and len(set(listed)) < len(listed):
                     raise ValueError(f"table {name!r} names one of its {kind} twice")
-            used = table.methods if table.methods is not None else tuple(self.methods)
-            for method in used:
+            used = self.methods_of(table)
+            for method in (*used, *table.without):
                 if method not in self.methods:
                     raise ValueError(
                         f"table {name!r} has an unknown method {method!r}. "
@@ -106,6 +108,11 @@ class Grid(Part):
                     f"{nearest(baseline, (*used, ALONE))}"
                 )
         return self
+
+    def methods_of(self, table: Table) -> tuple[str, ...]:
+        """Names of the methods of a table, in order."""
+        named = self.methods if table.methods is None else table.methods
+        return tuple(name for name in named if name not in table.without)
 
     def to_yaml(self) -> str:
         """The grid as it was read, defaults left out."""
@@ -172,7 +179,7 @@ def cells(
             base = str(folder / base)
         tree, _ = read_tree(base)
         own: list[Cell] = []
-        for method in table.methods if table.methods is not None else grid.methods:
+        for method in grid.methods_of(table):
             for fold, fold_changes in (table.folds or {"": {}}).items():
                 parts = (_SIDE_BY_SIDE, grid.set, table.set, grid.methods[method].set, fold_changes)
                 pairs = [pair for part in parts for pair in part.items()] + changes

@@ -99,7 +99,7 @@ def parse_override(override: str) -> tuple[str, Any]:
 
 
 def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set the value at a key path of a tree, in place.
+    """Set the value at a key path of a tree, in place; None takes an item out of a list.
 
     Raises:
         UsageError: The path leads nowhere.
@@ -110,7 +110,8 @@ def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
         node = _step(node, key, path)
     if isinstance(node, list):
         _step(node, last, path)
-        node[_position(node, last)] = value
+        position = _position(node, last)
+        node[position : position + 1] = [] if value is None else [value]
     elif isinstance(node, dict):
         node[last] = value
     else:

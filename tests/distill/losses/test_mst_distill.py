@@ -51,7 +51,7 @@ def case(
 ) -> tuple[MSTDistill, Tensor, list[Tensor], list[Tensor]]:
     torch.manual_seed(0)
     options = {"heads": 3, "hidden_factor": 2}
-    loss = MSTDistill(SIZES, K, B, k, 0, T, balance_weight, **options).double()
+    loss = MSTDistill(SIZES, K, B, 0, k, 0, T, balance_weight, **options).double()
     logits = [5 * torch.randn(B, K, dtype=torch.float64) for _ in SIZES]
     embeddings = [torch.randn(B, size, dtype=torch.float64) for size in SIZES]
     return loss, 2 * torch.randn(B, K, dtype=torch.float64), logits, embeddings
@@ -167,7 +167,7 @@ def test_heads_copy_their_teacher_and_ignore_masks_and_student() -> None:
 @pytest.mark.parametrize("clips", [1, 3])
 @pytest.mark.parametrize("level", [0.0, 1.0, 1e4])
 def test_degenerate_inputs_stay_finite(clips: int, level: float) -> None:
-    loss = MSTDistill([6], K, clips)
+    loss = MSTDistill([6], K, clips, 0)
     student = torch.full((clips, K), level, requires_grad=True)
     value = loss(student, [torch.zeros(clips, K)], [torch.full((clips, 6), level)])
     assert value.shape == (clips,)
@@ -182,7 +182,7 @@ def test_training_brings_the_student_to_the_teachers() -> None:
     x = torch.randn(64, 8)
     heads = [torch.nn.Linear(8, K) for _ in range(2)]
     logits = [4 * head(x).detach() for head in heads]
-    loss, student = MSTDistill([8, 8], K, clips=64, stage_epochs=50), torch.nn.Linear(8, K)
+    loss, student = MSTDistill([8, 8], K, clips=64, epochs=150), torch.nn.Linear(8, K)
     optimizer = torch.optim.Adam([*loss.parameters(), *student.parameters()], lr=0.01)
     goal = torch.stack(logits).softmax(-1).mean(0)
 
@@ -213,4 +213,4 @@ def test_gradients_of_the_smooth_parts() -> None:
 @pytest.mark.parametrize("k", [0, 3])
 def test_k_must_be_among_the_teachers(k: int) -> None:
     with pytest.raises(ValueError, match=f"k is {k}, not between 1 and the 2 teachers"):
-        MSTDistill([6, 6], K, clips=1, k=k)
+        MSTDistill([6, 6], K, clips=1, epochs=3, k=k)

@@ -19,7 +19,7 @@ what it needs by the names of its parameters, and whoever calls it passes just t
 | `student_channels`, `teacher_channels` | D of the features |
 | `student_size`, `teacher_size` | E of the embeddings |
 | `teachers_channels`, `teachers_size` | the same of all teachers, a list |
-| `classes`, `clips` | K; number of training clips |
+| `classes`, `clips`, `epochs` | K; number of training clips; epochs of the training |
 | `coordinates` | J * C of the skeleton |
 
 Every other parameter of the constructor is an option with a default. A loss of one teacher is

@@ -88,9 +88,9 @@ class MSTDistill(nn.Module):
 
     Ours: the teachers are frozen, while in the code's first stage they learn from each other and
     the student. In the second, where the code freezes the student, it goes on with the caller's
-    terms. The code gives each stage 100 epochs; with `stage_epochs` = 0, for a training of any
-    length, there is no first stage and the other two run together. Then the masks follow the
-    student as it learns, and the lesson is weak. The code masks two layers a teacher; here it is
+    terms. The code gives each stage 100 epochs, a third of all. With `stage_epochs` = 0 there is no
+    first stage and the other two run together: the masks follow the student as it learns, and the
+    lesson is weak. The code masks two layers a teacher; here it is
     the embedding alone, with a learnt copy of the last layer (`SpecialisedTeacher`), which stands
     for it if that is linear. MaskNet is smaller (the code has heads = 3, hidden_factor = 2), to
     cost less than the student. The code's decay of the weights over epochs is left out.
@@ -99,10 +99,11 @@ class MSTDistill(nn.Module):
         teachers_size: E of each teacher's embedding.
         classes: K.
         clips: Number of training clips, for the count of epochs.
+        epochs: Of the whole training.
         k: Teachers a clip is taught by.
-        stage_epochs: Of each of the first two stages; a third of all, as in the code. Counted
-            by clips seen, so that they last longer where an epoch leaves out its last clips, or
-            where several processes share it.
+        stage_epochs: Of each of the first two stages; None for a third of all, as in the code.
+            Counted by clips seen, so that they last longer where an epoch leaves out its last
+            clips, or where several processes share it.
         temperature: T > 0.
         balance_weight: Weight of the load balancing.
         heads: Attention heads of each MaskNet.
@@ -113,7 +114,7 @@ class MSTDistill(nn.Module):
 
     Example:
         >>> import torch
-        >>> loss = MSTDistill(teachers_size=[64, 32], classes=27, clips=431)
+        >>> loss = MSTDistill(teachers_size=[64, 32], classes=27, clips=431, epochs=150)
         >>> logits = torch.randn(4, 27)
         >>> loss(logits, [logits, logits], [torch.randn(4, 64), torch.randn(4, 32)]).shape
         torch.Size([4])
@@ -126,8 +127,9 @@ class MSTDistill(nn.Module):
         teachers_size: list[int],
         classes: int,
         clips: int,
+        epochs: int,
         k: int = 1,
-        stage_epochs: int = 0,
+        stage_epochs: int | None = None,
         temperature: float = 4.0,
         balance_weight: float = 1.0,
         heads: int = 1,
@@ -138,7 +140,7 @@ class MSTDistill(nn.Module):
             raise ValueError(f"k is {k}, not between 1 and the {len(teachers_size)} teachers")
         self.k, self.balance_weight = k, balance_weight
         self.temperature = above_zero("temperature", temperature)
-        self.stage_clips = stage_epochs * clips
+        self.stage_clips = (epochs // 3 if stage_epochs is None else stage_epochs) * clips
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.teachers = nn.ModuleList(
             SpecialisedTeacher(size, classes, heads, hidden_factor) for size in teachers_size
