@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,15 @@ def test_other_test_recordings_are_refused(make_run: MakeRun) -> None:
     ]
     with pytest.raises(UsageError, match="96 test recordings are in only one of them"):
         compare(runs)
+
+
+def test_runs_on_other_clips_are_refused(make_run: MakeRun) -> None:
+    paths = [make_run(f"r{seed}", seed=seed) for seed in range(2)]
+    environment = json.loads((paths[1] / "environment.json").read_text())
+    environment["data"] = {"clips": 2}
+    (paths[1] / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(UsageError, match=r"r1: .*version of clips 2 against unrecorded"):
+        compare([load_run(path) for path in paths])
 
 
 def test_a_seed_counts_once(make_run: MakeRun) -> None:

@@ -134,6 +134,15 @@ def test_a_folder_in_place_of_a_file_is_named(make_run: MakeRun) -> None:
         load_run(path)
 
 
+def test_scores_that_the_predictions_do_not_give_are_refused(make_run: MakeRun) -> None:
+    path = make_run()
+    tree = json.loads((path / "summary.json").read_text())
+    tree["stages"]["student"]["test"]["macro_f1"] += 0.01
+    (path / "summary.json").write_text(json.dumps(tree))
+    with pytest.raises(CheckpointError, match=r"student\.csv: gives other scores of classes"):
+        load_run(path)
+
+
 def test_predictions_and_summary_must_agree(make_run: MakeRun) -> None:
     path = make_run(embeddings=False)
     table = path / "predictions" / "student.csv"

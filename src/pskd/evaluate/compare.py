@@ -159,7 +159,8 @@ def _pool_folds(runs: Sequence[Run]) -> list[Run]:
             mine = recipe_settings(run.recipe)
             same = {k: v for k, v in mine.items() if not k.startswith(BY_FOLD)}
             classes, stages = list(facts.dataset.classes), list(facts.stages)
-            key = json.dumps([facts.recipe, facts.seed, classes, stages, same], sort_keys=True)
+            told = [facts.recipe, facts.seed, classes, stages, same, run.data_made]
+            key = json.dumps(told, sort_keys=True)
         trainings.setdefault(key, []).append(run)
     return [pool(folds) for folds in trainings.values()]
 
@@ -185,6 +186,8 @@ def _same_table(first: Run, other: Run) -> None:
         "protocol": (a.protocol.name, b.protocol.name),
         "sides": (a.protocol.sides, b.protocol.sides),
         "subjects": (a.protocol.subjects, b.protocol.subjects),
+        "recordings": (a.dataset.recordings, b.dataset.recordings),
+        **{kind: (mine, other.data_made[kind]) for kind, mine in first.data_made.items()},
     }
     for kind, (mine, theirs) in pairs.items():
         if mine != theirs:
@@ -198,7 +201,7 @@ def _apart(first: Run, other: Run, difference: str) -> UsageError:
     return UsageError(
         f"cannot share a table with {first.path}: {difference}",
         where=other.path,
-        remedy="Report each dataset and protocol by itself",
+        remedy="Report each dataset and protocol by itself, and train what differs in data again",
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pskd.errors import CheckpointError, UsageError
-from pskd.evaluate.metrics import Scores
+from pskd.evaluate.metrics import Scores, score
 
 FORMAT = 1
 """Newest version of the run folder that this package reads; it reads all older ones."""
@@ -166,6 +167,21 @@ class Run:
     epochs: tuple[Epoch, ...]
     predictions: dict[str, Predictions]
 
+    @property
+    def data_made(self) -> dict[str, str]:
+        """See `data_made`."""
+        return data_made(self.environment)
+
+
+def data_made(environment: Mapping[str, Any]) -> dict[str, str]:
+    """What a run's clips were made of, and by which version of `pskd.data.clips`."""
+    found = environment.get("data")
+    data = found if isinstance(found, dict) else {}
+    return {
+        "set of data files": str(data.get("store", "unrecorded"))[:12],
+        "version of clips": str(data.get("clips", "unrecorded")),
+    }
+
 
 def load_run(path: Path) -> Run:
     """Read a run folder.
@@ -252,11 +268,11 @@ def _predictions(run: Path, stage: str, summary: Summary) -> Predictions:
         probabilities=probabilities[tested],
         embeddings=_embeddings(run / "embeddings" / f"{stage}.npy", tested),
     )
-    _agree(path, predictions, summary.stages[stage].test)
+    _agree(path, predictions, summary.stages[stage].test, summary.dataset.classes)
     return predictions
 
 
-def _agree(path: Path, predictions: Predictions, scores: Scores) -> None:
+def _agree(path: Path, predictions: Predictions, scores: Scores, classes: tuple[str, ...]) -> None:
     """Tables come from summary.json and pictures from predictions: they must tell the same."""
     n, hits = len(predictions.recordings), int((predictions.true == predictions.predicted).sum())
     if len(set(predictions.recordings)) < n:
@@ -267,6 +283,18 @@ def _agree(path: Path, predictions: Predictions, scores: Scores) -> None:
             f"{hits} of {n} test clips are right here, "
             f"{round(scores.accuracy * scores.n)} of {scores.n} in summary.json",
         )
+    if n and not _alike(
+        asdict(score(predictions.true, predictions.predicted, predictions.subjects, classes)),
+        asdict(scores),
+    ):
+        raise _torn(path, "gives other scores of classes or subjects than summary.json has")
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two trees of scores are the same but for rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    return math.isclose(a, b, abs_tol=1e-6)
 
 
 def _embeddings(path: Path, tested: NDArray[np.bool_]) -> NDArray[np.float32] | None:

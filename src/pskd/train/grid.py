@@ -31,8 +31,7 @@ from filelock import FileLock
 from pskd.data.clips import VERSION as CLIPS
 from pskd.distill.objective import wants_features
 from pskd.errors import PskdError, UsageError
-from pskd.evaluate.run_files import load_environment
-from pskd.evaluate.study.rules import clips_version
+from pskd.evaluate.run_files import data_made, load_environment
 from pskd.recipe import Budget, Recipe, load_recipe
 from pskd.recipe.grid import Cell, Grid
 from pskd.train.budget import within_budget
@@ -101,7 +100,7 @@ def compare(
         notice: Told of lost workers.
 
     Raises:
-        UsageError: A cell's folder holds another recipe, a table has cells of other clips, or a
+        UsageError: A cell's folder holds another recipe, a table has cells of other data, or a
             method cannot work at all.
         PskdError: The folder cannot be written, or the data cannot be used as a recipe says.
     """
@@ -130,10 +129,11 @@ def compare(
     known = (c for c in every if c.path not in mine and c.recipe.budget == Budget())
     strange = {cell.path for cell in known if _is_another(out, cell)}
     left = [cell for cell in wanted if not is_finished(out, cell)]
-    _refuse_other_clips(out, every, {cell.table for cell in left})
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
+        finished = [c for c in every if c.table == table and is_finished(out, c)]
+        _refuse_other_data(out, finished, recipe, place)
     head = f"# with {' '.join(overrides)}\n" if overrides else ""
     write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())
     errors: dict[Path, str] = {}
@@ -313,18 +313,21 @@ def _refuse_foreign(out: Path) -> None:
         raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
 
 
-def _refuse_other_clips(out: Path, cells: Iterable[Cell], tables: Collection[str]) -> None:
-    """Leave tables alone that have cells trained on clips as an older version made them."""
-    for cell in cells:
-        if cell.table not in tables or not is_finished(out, cell):
+def _refuse_other_data(out: Path, finished: Iterable[Cell], recipe: Recipe, place: Place) -> None:
+    """Leave a table alone whose finished cells were trained on other files or clips."""
+    mine = data_made({"data": {"store": data_of(recipe, place).store.key, "clips": CLIPS}})
+    for cell in finished:
+        if cell.recipe.dataset != recipe.dataset:
             continue
-        if (version := clips_version(load_environment(out / cell.path))) != str(CLIPS):
-            raise UsageError(
-                f"this finished cell was trained on clips of version {version}, "
-                f"what is missing of its table would be on version {CLIPS}",
-                where=out / cell.path,
-                remedy="Choose another --out, or report what there is: pskd report GRID_FOLDER",
-            )
+        theirs = data_made(load_environment(out / cell.path))
+        for kind, value in mine.items():
+            if theirs[kind] != value:
+                raise UsageError(
+                    f"this finished cell was trained on another {kind} ({theirs[kind]}) than what "
+                    f"is missing of its table would be ({value})",
+                    where=out / cell.path,
+                    remedy="Choose another --out, or report what there is: pskd report GRID_FOLDER",
+                )
 
 
 def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pskd.evaluate.statistics import spread
+from pskd.evaluate.statistics import McNemar, spread
 from pskd.evaluate.study.figures import cost_map, difference_scale, forest, log_ticks, strip
 from pskd.evaluate.study.labels import LONGEST, RADIUS, place, shorten, text_width
 from pskd.evaluate.study.parts import MethodResult
@@ -26,9 +26,10 @@ def difference(
     p: float = 0.01,
 ) -> Difference:
     values = values or (mean,)
+    same_way = McNemar(won=9 if mean > 0 else 1, lost=1 if mean > 0 else 9, p=p)
     return Difference(
         mean=mean, values=values, seeds=tuple(range(len(values))), by_subject={"2": mean},
-        interval=interval, seed_interval=None, subject_interval=None, mcnemar=(), p=p,
+        interval=interval, seed_interval=None, subject_interval=None, mcnemar=(same_way,), p=p,
         p_corrected=p, per_class={}, per_class_interval={}, baseline=spread([0.5]),
     )  # fmt: skip
 

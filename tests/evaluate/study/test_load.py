@@ -11,7 +11,8 @@ import pytest
 
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate import score
-from pskd.evaluate.study import StudyTable, load_study
+from pskd.evaluate.statistics import McNemar, spread
+from pskd.evaluate.study import Difference, StudyTable, load_study
 from pskd.evaluate.study.statistics import holm
 from tests.evaluate.study.study_folder import CLASSES, RECIPE, SUBJECTS, write_study
 
@@ -238,12 +239,12 @@ def test_names_of_tables_stay_inside_the_folder(tmp_path: Path, name: str) -> No
         load_study(rewritten(tmp_path / "b", tables=tables))
 
 
-@pytest.mark.parametrize("path", ["../cells/a", "/etc", "cells/../../a", "cells/a/..", "stages"])
+@pytest.mark.parametrize("path", ["../cells/a", "/etc", "cells/../../a"])
 def test_cells_stay_inside_the_folder(tmp_path: Path, path: str) -> None:
     out = write_study(tmp_path / "a", seeds=[0])
     cells = json.loads((out / "grid.json").read_text())["cells"]
     cells[0]["path"] = path
-    with pytest.raises(CheckpointError, match=r"grid\.json: cells\.0\.path"):
+    with pytest.raises(CheckpointError, match="lies outside the folder of the grid"):
         load_study(rewritten(tmp_path / "b", cells=cells))
 
 
@@ -251,16 +252,32 @@ def test_a_cell_that_links_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     out, cell = write_study(tmp_path / "g", seeds=[0]), Path("cells/main/kd/seed0")
     (out / cell).rename(tmp_path / "elsewhere")
     (out / cell).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match=r"kd/seed0: a link that leads out of the grid"):
+    with pytest.raises(CheckpointError, match=r"kd/seed0: lies outside the folder of the grid"):
         load_study(out)
 
 
-def test_clips_of_two_versions_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [({"clips": 2}, "version of clips: 2"), ({"store": "a9"}, "set of data files: a9")],
+)
+def test_other_data_is_refused(tmp_path: Path, data: dict[str, Any], words: str) -> None:
     out = write_study(tmp_path, seeds=[0])
     path = out / "cells/main/kd/seed0/environment.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": {"clips": 2}}))
-    with pytest.raises(UsageError, match=r"differ in version of clips: 2 against unrecorded"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": data}))
+    with pytest.raises(UsageError, match=f"differ in {words} against unrecorded"):
         load_study(out)
+
+
+def test_nothing_is_claimed_where_interval_and_p_point_apart() -> None:
+    """Macro-F1 may rise while fewer clips are right, which is what p is about."""
+    lost = McNemar(won=14, lost=62, p=1e-8)
+    for pair, clear in ((lost, False), (McNemar(won=62, lost=14, p=1e-8), True)):
+        found = Difference(
+            mean=0.16, values=(0.16,), seeds=(0,), by_subject={"2": 0.1}, interval=(0.01, 0.3),
+            seed_interval=None, subject_interval=None, mcnemar=(pair,), p=1e-8, p_corrected=1e-8,
+            per_class={}, per_class_interval={}, baseline=spread([0.5]),
+        )  # fmt: skip
+        assert found.clear is clear
 
 
 def test_a_run_of_another_seed_is_refused(tmp_path: Path) -> None:

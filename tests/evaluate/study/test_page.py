@@ -168,7 +168,7 @@ def test_many_missing_cells_are_folded(make: Callable[..., Study]) -> None:
 def test_one_method_and_one_seed(make: Callable[..., Study]) -> None:
     study = make(methods=("kd",), seeds=(0,), chance=clear)
     page = shown(study)
-    assert "for other people, not for another training: one seed" in page.text
+    assert "interval over people, not over trainings: one seed" in page.text
     assert "±" not in re.sub(r"Markdown.*?Against", "", page.text)
     assert "All methods have the same 49,243 parameters and 1.62 M MACs a clip" in page.text
     change = replace(study.tables[0].methods[0].difference, interval=None, per_class_interval={})

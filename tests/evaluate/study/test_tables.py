@@ -82,30 +82,34 @@ def test_caption_says_what_the_figures_are(study: Study, tmp_path: Path) -> None
     said = caption(study.tables[0])
     for words in (
         "240 test clips of 4 people", "seeds 0, 1, 2", "Subjects 1, 3 train", "student_alone",
-        "95 % interval", "another training tested on other people", "4,000 resamples",
+        "its mean with a 95 % interval over trainings and people.", "4,000 resamples",
         "McNemar", "Holm's correction over 3 comparisons", "Bold:",
     ):  # fmt: skip
         assert words in said
     assert "with one seed done" not in said
     lost = [("kd", 1, ""), ("kd", 2, "")]
     late = load_study(write_study(tmp_path / "late", absent=lost))
-    assert "or with one seed done for other people alone" in caption(late.tables[0])
+    assert "or with one seed done over people alone" in caption(late.tables[0])
     lost = [(method, 2, "") for method in ("pskd", "kd")]
     early = load_study(write_study(tmp_path / "early", methods=["pskd", "kd"], absent=lost))
     assert "seeds 0, 1 of 3; mean" in caption(early.tables[0])
     folds = load_study(write_study(tmp_path / "f", folds=SUBJECTS, seeds=[3], varies=["labelled"]))
     said = caption(folds.tables[0])
     assert "seed 3." in said and "4 folds pooled" in said and "differ in labelled too" in said
-    assert "for other people, not for another training: one seed" in said
+    assert "interval over people, not over trainings: one seed" in said
     assert "bootstrap over test subjects" in said
 
     def alone(method: str, seed: int, fold: str) -> dict[str, Any]:
         right = [n < 30 + 5 * seed for n in range(60)]
         return {"subjects": ("2",), "right": {"student": right, "student_alone": right[::-1]}}
 
+    trials = {"summary": {"protocol": {"name": "trial_split", "subject_independent": False}}}
+    split = load_study(write_study(tmp_path / "split", cell=lambda m, s, f: trials))
+    assert "over trainings and people who are on both sides." in caption(split.tables[0])
+
     one = load_study(write_study(tmp_path / "one", clips=60, cell=alone))
     said = caption(one.tables[0])
-    assert "for another training, not for other people: one test subject" in said
+    assert "interval over trainings, not over people: one test subject" in said
     assert "Intervals: Student's t over seeds." in said and "bootstrap" not in said
 
 

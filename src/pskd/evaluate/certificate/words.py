@@ -36,8 +36,9 @@ def verdict(c: Certificate) -> str:
     if exact:
         worst = max(p.difference or 0.0 for p in exact)
         words.append(
-            f"Without rounding to 8 bits, no score of a class differs from PyTorch by more than "
-            f"{small(worst)}; {small(c.limits.difference)} is allowed."
+            f"Without rounding to 8 bits, at accelerations that a watch can measure, no score of a "
+            f"class differs from PyTorch by more than {small(worst)}; "
+            f"{small(c.limits.difference)} is allowed."
         )
     if rounded:
         drop = max(p.drop for p in rounded)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pskd.errors import CheckpointError
 from pskd.recipe import ALONE
@@ -15,9 +15,6 @@ from pskd.recipe.grid import Name
 
 FORMAT = 1
 """Newest version of grid.json that this package reads."""
-
-CellPath = Annotated[str, Field(pattern=r"^cells(/[A-Za-z0-9][A-Za-z0-9_.-]*)+$")]
-"""Below the folder of the grid, which may be a stranger's."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class ListedCell:
     method: str
     seed: int
     fold: str
-    path: CellPath
+    path: str
     state: Literal["done", "missing", "failed"]
     error: str = ""
 

@@ -117,7 +117,7 @@ def _cell(out: Path, listed: ListedCell) -> Cell:
     remedy = "Remove the cell's folder and run its `pskd compare` command, or unpack it, again"
     folder = out / listed.path
     if not folder.resolve().is_relative_to(out.resolve()):
-        raise CheckpointError("a link that leads out of the grid", where=folder, remedy=remedy)
+        raise CheckpointError("lies outside the folder of the grid", where=folder, remedy=remedy)
     try:
         run = load_run(folder)
     except CheckpointError as error:

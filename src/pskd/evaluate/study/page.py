@@ -128,10 +128,11 @@ def _how_to_read(t: StudyTable) -> Markup:
     if t.varies:
         words += f" Methods differ in {', '.join(t.varies)} too."
     if pairs := compared(t):
+        meaning = interval_meaning(pairs, known=not t.protocol.subject_independent)
         words += (
-            f" The difference is in points, {interval_meaning(pairs)}. p is that of McNemar's "
-            "exact tests over the seeds, corrected for the number of methods by Holm's method. "
-            "Bold: the interval excludes 0 and p is below 0.05."
+            f" The difference is in points, {meaning}. p is that of McNemar's exact tests over the "
+            "seeds, corrected for the number of methods by Holm's method. Bold: the interval "
+            "excludes 0 and p is below 0.05."
         )
     return lead(words)
 
@@ -199,7 +200,7 @@ def _classes(place: Place) -> Markup:
         lead(
             f"Difference of the F1 of each class against {place.table.baseline}, in points, mean "
             "over the seeds. Outlined: its own 95 % interval excludes 0. These are not corrected: "
-            "about one in twenty is outlined where nothing differs."
+            "some are outlined by chance."
         ),
         heat,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pskd.errors import UsageError
 from pskd.evaluate.compare import recipe_settings
@@ -11,6 +10,7 @@ from pskd.evaluate.run_files import Run
 from pskd.recipe.grid import COMPARED, covers
 
 FOLLOWS = {
+    "set of data files": ("dataset",),
     "dataset.classes": ("dataset",),
     "dataset.recordings": ("dataset",),
     "protocol.sides": ("dataset", "protocol", "labelled", "train_share"),
@@ -88,17 +88,11 @@ def _data_of(run: Run) -> Mapping[str, str]:
         "dataset.name": dataset.name,
         "dataset.classes": ", ".join(dataset.classes),
         "dataset.recordings": f"{dataset.recordings:,}",
-        "version of clips": clips_version(run.environment),
+        **run.data_made,
         "protocol.name": protocol.name,
         "protocol.sides": _words(protocol.sides),
         "protocol.subjects": _words(protocol.subjects),
     }
-
-
-def clips_version(environment: Mapping[str, Any]) -> str:
-    """By which version of `pskd.data.clips` a run's clips were made, of its environment.json."""
-    data = environment.get("data")
-    return str(data.get("clips", "unrecorded")) if isinstance(data, dict) else "unrecorded"
 
 
 def _words(parts: Mapping[str, object]) -> str:

@@ -27,10 +27,10 @@ class Difference:
         values: By seed.
         seeds: The seeds, in the order of `values`.
         by_subject: Difference of the accuracies of each test subject, mean over seeds.
-        interval: For another training tested on other people: bootstrap over seeds and subjects.
-            With one seed it is `subject_interval`, with one subject `seed_interval`.
-        seed_interval: For another training tested on the same people: Student's t over seeds.
-        subject_interval: For these trainings tested on other people: bootstrap over subjects.
+        interval: Of the mean, over trainings and people: bootstrap over seeds and subjects. With
+            one seed it is `subject_interval`, with one subject `seed_interval`.
+        seed_interval: Of the mean over trainings, for these people: Student's t over seeds.
+        subject_interval: Of the mean over people, for these trainings: bootstrap over subjects.
         mcnemar: Exact test on the predictions of each seed.
         p: `mcnemar` over the seeds, by `median_p`; takes clips as independent.
         p_corrected: After Holm, over the methods of the table.
@@ -55,8 +55,13 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether it may be claimed: `interval` leaves out 0, `p_corrected` is below 0.05."""
-        return excludes_zero(self.interval) and self.p_corrected < 1 - CONFIDENCE
+        """Whether it may be claimed: `interval` leaves out 0, `p_corrected` is below 0.05.
+
+        And both are of one direction: p is about right clips, `mean` may be of macro-F1.
+        """
+        more_right = sum(pair.won - pair.lost for pair in self.mcnemar)
+        sure = excludes_zero(self.interval) and self.p_corrected < 1 - CONFIDENCE
+        return sure and more_right * self.mean > 0
 
 
 def paired(

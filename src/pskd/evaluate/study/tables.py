@@ -133,6 +133,7 @@ def caption(table: StudyTable) -> str:
     facts, several = table.protocol, len(table.seeds) > 1
     people = len(facts.subjects.get("test", ()))
     sentences = [
+        f"{table.about[:1].upper()}{table.about[1:]}." if table.about else "",
         f"{clips(table.clips)}{f' of {people} people' if people > 1 else ''}, {seeds_of(table)}"
         f"{'; mean ± standard deviation over seeds' * several}.",
         f"{facts.note[:1].upper()}{facts.note[1:]}." if facts.note else "",
@@ -143,7 +144,7 @@ def caption(table: StudyTable) -> str:
         score = SCORES[table.dataset.headline]
         sentences += [
             f"Difference: {score[0].lower()}{score[1:]} minus that of {table.baseline}, in points, "
-            f"{interval_meaning(found)}.",
+            f"{interval_meaning(found, known=not facts.subject_independent)}.",
             interval_method(found),
             "p: exact McNemar test of the predictions of each seed, clips taken as independent, "
             "joined over seeds by the rule of the median, Holm's correction over "

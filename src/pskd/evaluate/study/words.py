@@ -42,19 +42,23 @@ def interval_words(interval: tuple[float, float] | None) -> str:
     return f"{signed(interval[0])} to {signed(interval[1])}" if interval else "no interval"
 
 
-def interval_meaning(pairs: Sequence[Pair]) -> str:
-    """What the intervals are about: other trainings, other people, or both."""
+def interval_meaning(pairs: Sequence[Pair], *, known: bool) -> str:
+    """What the intervals of the mean difference are over: trainings, people, or both.
+
+    `known` people were trained on too: nothing is said of others.
+    """
     seeds = max(len(d.seeds) for _, d in pairs)
-    people = max(len(d.by_subject) for _, d in pairs)
-    if seeds == people == 1:
+    subjects = max(len(d.by_subject) for _, d in pairs)
+    people = "people who are on both sides" if known else "people"
+    if seeds == subjects == 1:
         return "with one seed and one test subject there is no interval"
     if seeds == 1:
-        return "with its 95 % interval for other people, not for another training: one seed"
-    if people == 1:
-        return "with its 95 % interval for another training, not for other people: one test subject"
-    meaning = "with its 95 % interval for another training tested on other people"
+        return f"its mean with a 95 % interval over {people}, not over trainings: one seed"
+    if subjects == 1:
+        return "its mean with a 95 % interval over trainings, not over people: one test subject"
+    meaning = f"its mean with a 95 % interval over trainings and {people}"
     alone = any(len(d.seeds) == 1 for _, d in pairs)
-    return meaning + (", or with one seed done for other people alone" if alone else "")
+    return meaning + (", or with one seed done over people alone" if alone else "")
 
 
 def interval_method(pairs: Sequence[Pair]) -> str:
