@@ -65,7 +65,8 @@ def test_the_new_stage_has_the_teachers_and_the_weights_at_the_end_of_training(
 ) -> None:
     falls = Schedule(start=1, end=0.25)
     teachers = (Teacher(stage="fused", weight=falls), Teacher(stage="sensor"))
-    losses = (Loss(name="sp", weight=falls), Loss(name="motion"))
+    losses = tuple(Loss(name=name) for name in ("motion", "fitnet", "crd", "mst_distill"))
+    losses = (Loss(name="sp", weight=falls), *losses)
     changes = {"logits": falls, "motion": 1.0, "losses": losses, "temperature": 3.0}
     distill = tiny.student.distill.model_copy(update=changes)
     changed = tiny.student.model_copy(update={"teachers": teachers, "distill": distill})

@@ -200,9 +200,19 @@ def test_what_a_stage_asks_for() -> None:
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_every_loss_trains_by_its_name(name: str) -> None:
-    total, terms = value(objective({"name": name}), {"a": lesson(), "b": lesson()})
+    made = objective({"name": name})
+    total, terms = value(made, {"a": lesson(), "b": lesson()})
     own = terms.get(f"{name}_loss", terms[name])  # the stage has terms of two of these names
     assert total == pytest.approx(own) and total != 0
+    said = tuple(part.clone().requires_grad_() for part in STUDENT)
+    made(
+        *said, progress=0.0, target=TARGET, index=torch.arange(B), usable=ALL,
+        skeleton=SKELETON, moves=ALL, lessons={"a": lesson(), "b": lesson()},
+        class_vectors=VECTORS, generator=DRAW,
+    ).total.backward()  # fmt: skip
+    pulls = [part.grad for part in said if part.grad is not None]
+    assert any(pull.abs().sum() > 0 for pull in pulls)
+    assert all(pull.isfinite().all() for pull in pulls)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def stage_loss(
     return StageLoss(
         total,
         {name: mean.detach() for name, mean in means.items()},
-        acs.choice_shares(choice, names) if follows else {},
+        acs.choice_shares(choice, target.sum(-1) > 0, names) if follows else {},
     )
 
 

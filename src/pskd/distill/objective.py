@@ -250,6 +250,18 @@ def wants_skeletons(stage: Stage) -> bool:
     return bool(stage.distill.motion) or "skeleton" in asked
 
 
+def trains_beside(stage: Stage) -> list[bool]:
+    """For each named loss of a stage, whether it trains or remembers something beside the model.
+
+    Raises:
+        UsageError: A loss that is unknown, or whose options do not fit.
+    """
+    some = Sizes(8, 8)
+    teachers = {teacher.stage: some for teacher in stage.teachers}
+    made = Objective(stage, some, teachers, classes=2, clips=8, coordinates=3)
+    return [bool(term.state_dict()) for term in made.terms]
+
+
 def _asks(loss: Loss) -> set[str]:
     kind = LOSSES.get(loss.name)  # an unknown one is refused where the objective is made
     return set(inspect.signature(kind.forward).parameters) if kind else set()

@@ -170,7 +170,7 @@ def _curves(by_stage: Mapping[str, list[Epoch]], group: Group) -> Markup:
 
 
 def _choices(by_stage: Mapping[str, list[Epoch]], group: Group) -> Markup:
-    paint = {**sections.colours(group), "label": "alone"}
+    paint = {**sections.colours(group), "label": "alone", "nobody": "ink"}
     chosen = {n: epochs for n, epochs in by_stage.items() if any(e.choices for e in epochs)}
     if not chosen:
         return Markup()
@@ -192,7 +192,8 @@ def _choices(by_stage: Mapping[str, list[Epoch]], group: Group) -> Markup:
         "Whom it followed",
         lead(
             "For every clip, the adaptive-confidence loss picks one teacher to mimic, or the label "
-            "where no teacher is both right and confident. How often each was picked, by epoch."
+            "where no teacher is both right and confident; nobody, where there is no label either. "
+            "How often each was picked, by epoch."
         ),
         key([(n, paint.get(n, "k1")) for n in names]),
         element("div", *cards, class_="grid"),

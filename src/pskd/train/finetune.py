@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+from pskd.distill.objective import trains_beside
 from pskd.errors import UsageError
 from pskd.recipe import FitOptions, Recipe, Stage, load_recipe, weight_at
 from pskd.recipe.parts import Part
@@ -24,11 +25,12 @@ def int8_recipe(recipe: Recipe, epochs: int = EPOCHS) -> Recipe:
     """A recipe with one more stage at its end: its student, trained on with simulated int8.
 
     It learns from the student's teachers, and all weights of its loss are what they were when the
-    student's training ended. Dense motion targets are left out: the layer that reads them off the
-    features was not kept, and a new one would first pull the features about.
+    student's training ended. Losses that train something beside the student are left out, dense
+    motion among them: what they trained was not kept, and new layers would first pull the features
+    about.
 
     Raises:
-        UsageError: The student is fine-tuned already.
+        UsageError: The student is fine-tuned already, or has a loss that is unknown.
     """
     student = recipe.student
     if student.fit.quantise:
@@ -37,7 +39,8 @@ def int8_recipe(recipe: Recipe, epochs: int = EPOCHS) -> Recipe:
             remedy="Name the run that it was made from, and other --epochs",
         )
     distill = _at_end(student.distill, "label", "logits", "semantic")
-    losses = [_at_end(loss, "weight") for loss in distill.losses if loss.name != "motion"]
+    pairs = zip(distill.losses, trains_beside(student), strict=True)
+    losses = [_at_end(loss, "weight") for loss, beside in pairs if not beside]
     stage = Stage(
         name=f"{student.name}_int8",
         model=student.model,

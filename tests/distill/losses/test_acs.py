@@ -99,9 +99,15 @@ def test_without_teachers_the_semantic_term_ties_to_the_mixed_class_vectors() ->
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_choice_shares_count_each_teacher_and_the_label() -> None:
-    shares = acs.choice_shares(torch.tensor([0, 1, 1, acs.LABEL]), ["skeleton", "fused"])
-    assert shares == {"label": 0.25, "skeleton": 0.25, "fused": 0.5}
+def test_choice_shares_count_each_teacher_the_label_and_nobody() -> None:
+    choice, names = torch.tensor([0, 1, 1, acs.LABEL]), ["skeleton", "fused"]
+    every = torch.ones(4, dtype=torch.bool)
+    shares = {"label": 0.25, "skeleton": 0.25, "fused": 0.5}
+    assert acs.choice_shares(choice, every, names) == shares
+    last = torch.tensor([True, True, True, False])
+    assert acs.choice_shares(choice, last, names) == shares | {"label": 0.0, "nobody": 0.25}
+    first = torch.tensor([False, True, True, True])
+    assert acs.choice_shares(choice, first, names) == shares | {"nobody": 0.0}
 
 
 def test_no_gradient_comes_from_a_clip_that_follows_the_label() -> None:

@@ -133,8 +133,8 @@ def of_pairs(found: Alignment, rows: Mapping[str, Row]) -> Iterator[Problem]:
     if found.kind == "apart" and declared != {"none"}:
         yield _warning(
             "the pairs are no more alike than pairs of different recordings",
-            "Either the signals are not aligned in time: say alignment: none, and they are trained "
-            f"by losses that need no time alignment; {wrong}",
+            "Either the signals are not aligned in time: say alignment: none, and dense "
+            f"motion leaves them out; {wrong}",
         )
     elif found.kind == "late":
         yield _warning(

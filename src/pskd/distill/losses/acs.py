@@ -128,11 +128,13 @@ def selected_semantic(
     return 1 - functional.cosine_similarity(student_embedding, goal, dim=-1)
 
 
-def choice_shares(choice: Tensor, teachers: Sequence[str]) -> dict[str, float]:
-    """Share of clips that went to each teacher and to the label."""
-    counts = torch.bincount(choice + 1, minlength=len(teachers) + 1).tolist()
+def choice_shares(choice: Tensor, labelled: Tensor, teachers: Sequence[str]) -> dict[str, float]:
+    """Share of clips that went to each teacher, to the label, and to nobody for want of one."""
+    nobody = (choice == LABEL) & ~labelled
+    counts = torch.bincount(choice[~nobody] + 1, minlength=len(teachers) + 1).tolist()
     total = max(len(choice), 1)
-    return {name: n / total for name, n in zip(["label", *teachers], counts, strict=True)}
+    shares = {name: n / total for name, n in zip(["label", *teachers], counts, strict=True)}
+    return shares if labelled.all() else {**shares, "nobody": int(nobody.sum()) / total}
 
 
 @register("acs")
