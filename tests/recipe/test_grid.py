@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pskd.errors import UsageError
-from pskd.recipe import load_recipe, shipped
+from pskd.recipe import Schedule, load_recipe, shipped
 from pskd.recipe.grid import Grid, cells, load_grid, select
 
 TREE: dict[str, Any] = {
@@ -91,6 +91,26 @@ def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
     assert load_recipe("demo").student.fit.epochs == 60
 
 
+def test_a_table_may_leave_methods_out(tmp_path: Path) -> None:
+    made = cells(load(tmp_path, tables={"plain": {"without": ["kd"]}}))
+    assert list(dict.fromkeys(cell.method for cell in made)) == ["alone", "long"]
+
+
+def test_null_takes_a_teacher_out_and_leaves_the_others_as_the_recipe_has_them(
+    tmp_path: Path,
+) -> None:
+    fades = [{"stage": "skeleton", "weight": {"start": 1, "end": 0}}, "fused", "sensor"]
+    methods = TREE["methods"] | {"two": {"set": {"chain.student.teachers.fused": None}}}
+    changes = {"methods": methods, "set": {"chain.student.teachers": fades}}
+    made = cells(load(tmp_path, **changes))
+    (two,) = (c.recipe for c in made if c.method == "two" and c.seed == 0)
+    assert [t.stage for t in two.student.teachers] == ["skeleton", "sensor"]
+    assert two.student.teachers[0].weight == Schedule(start=1, end=0)
+    twice = {"chain.student.teachers.fused": None, "chain.student.teachers.2": None}
+    with pytest.raises(UsageError, match=r"mine: plain, two.*nothing is called '2'"):
+        cells(load(tmp_path, **changes | {"methods": methods | {"two": {"set": twice}}}))
+
+
 def test_cells_have_one_thread_unless_the_grid_says_otherwise(tmp_path: Path) -> None:
     assert load_recipe("demo").compute.threads == 2
     for more, threads in (({}, 1), ({"set": {"compute.threads": 3}}, 3)):
@@ -125,6 +145,9 @@ def test_a_recipe_beside_the_grid_is_found(tmp_path: Path) -> None:
     [
         ({"baseline": "alon"}, r"baseline 'alon'.*table 'plain'.*'alone'"),
         ({"tables": {"t": {"methods": ["kdd"]}}}, r"table 't' has an unknown method 'kdd'.*'kd'"),
+        ({"tables": {"t": {"without": ["kdd"]}}}, r"table 't' has an unknown method 'kdd'.*'kd'"),
+        ({"tables": {"t": {"without": ["alone", "kd", "long"]}}}, r"table 't' has no method left"),
+        ({"tables": {"t": {"without": ["alone"]}}}, r"baseline 'alone' is no method of table 't'"),
         ({"format": 2}, r"format 2 is newer.*update pskd"),
         ({"seedz": [1]}, r"unknown key 'seedz'.*'seeds'"),
         ({"methods": {"kd": {"sett": {}}}}, r"unknown key 'methods.kd.sett'.*'set'"),

@@ -101,6 +101,8 @@ class Grid(Part):
                         f"table {name!r} has an unknown method {method!r}. "
                         f"{nearest(method, self.methods)}"
                     )
+            if not used:
+                raise ValueError(f"table {name!r} has no method left")
             baseline = table.baseline or self.baseline
             if baseline not in (*used, ALONE):
                 raise ValueError(
