@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -199,6 +200,19 @@ def test_a_method_against_itself_gains_nothing(
 ) -> None:
     same = difference(pair[0], pair[0], (0, 1, 2), CLASSES, "macro_f1")
     assert same.interval == (0, 0) and same.p == 1 and not same.clear
+
+
+def test_gains_and_losses_that_cancel_give_no_interval() -> None:
+    """Half of each person's clips are won, the other half lost: no more is known than the mean."""
+    one = said(np.random.default_rng(0), (1.0,) * 4)
+    wrong, who = (one.true + 1) % len(CLASSES), np.array(one.subjects)
+    first, last = np.zeros(len(who), bool), np.zeros(len(who), bool)
+    for name in set(one.subjects):
+        clips = np.flatnonzero(who == name)
+        first[clips[: len(clips) // 2]] = last[clips[-(len(clips) // 2) :]] = True
+    a, b = (replace(one, predicted=np.where(right, one.true, wrong)) for right in (first, last))
+    found = difference([a], [b], [0], CLASSES, "accuracy")
+    assert found.mean == 0 and found.interval is None and found.subject_interval is None
 
 
 def test_a_class_of_one_subject_has_an_interval_without_the_draws_that_miss_it() -> None:

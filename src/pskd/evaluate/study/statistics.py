@@ -118,14 +118,20 @@ def difference(
         mcnemar(_right(said), _right(other)) for said, other in zip(method, baseline, strict=True)
     )
     p = median_p(pairs)
+    same = all(map(_same, method, baseline))
+
+    def known(ends: Interval | None) -> Interval | None:
+        """None where gains and losses happen to cancel, which says nothing of how others would."""
+        return ends if same or ends != (0.0, 0.0) else None
+
     return Difference(
         mean=float(values.mean()),
         values=tuple(values.tolist()),
         seeds=tuple(seeds),
         by_subject=dict(zip(subjects, shares.mean(axis=0).tolist(), strict=True)),
-        interval=over_both(values, resampled, drawn[0], len(subjects)),
-        seed_interval=t_interval(values.tolist()),
-        subject_interval=over_subjects(values, resampled, len(subjects)),
+        interval=known(over_both(values, resampled, drawn[0], len(subjects))),
+        seed_interval=known(t_interval(values.tolist())),
+        subject_interval=known(over_subjects(values, resampled, len(subjects))),
         mcnemar=pairs,
         p=p,
         p_corrected=p,
@@ -158,6 +164,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p_values))
     corrected[order] = steps
     return [float(p) for p in corrected]
+
+
+def _same(said: Predictions, other: Predictions) -> bool:
+    """Whether both give every clip the same class."""
+    a, b = (dict(zip(x.recordings, x.predicted.tolist(), strict=True)) for x in (said, other))
+    return a == b
 
 
 def _right(said: Predictions) -> list[bool]:
