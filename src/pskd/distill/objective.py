@@ -256,9 +256,9 @@ def trains_beside(stage: Stage) -> list[bool]:
     Raises:
         UsageError: A loss that is unknown, or whose options do not fit.
     """
-    some = Sizes(8, 8)
-    teachers = {teacher.stage: some for teacher in stage.teachers}
-    made = Objective(stage, some, teachers, classes=2, clips=8, coordinates=3)
+    # All stages of a recipe share the size of the embedding, not that of the features.
+    teachers = {teacher.stage: Sizes(12, 8) for teacher in stage.teachers}
+    made = Objective(stage, Sizes(8, 8), teachers, classes=2, clips=8, coordinates=3)
     return [bool(term.state_dict()) for term in made.terms]
 
 

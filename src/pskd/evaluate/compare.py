@@ -180,14 +180,15 @@ def _flatten(path: str, part: Any) -> Iterable[tuple[str, str]]:
 
 def _same_table(first: Run, other: Run) -> None:
     a, b = first.summary, other.summary
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "dataset": (a.dataset.name, b.dataset.name),
+        # Before what follows from it: folds of different data are not pooled.
+        **{kind: (mine, other.data_made[kind]) for kind, mine in first.data_made.items()},
         "classes": (a.dataset.classes, b.dataset.classes),
         "protocol": (a.protocol.name, b.protocol.name),
         "sides": (a.protocol.sides, b.protocol.sides),
         "subjects": (a.protocol.subjects, b.protocol.subjects),
         "recordings": (a.dataset.recordings, b.dataset.recordings),
-        **{kind: (mine, other.data_made[kind]) for kind, mine in first.data_made.items()},
     }
     for kind, (mine, theirs) in pairs.items():
         if mine != theirs:
@@ -269,4 +270,7 @@ def _gain(runs: Sequence[Run]) -> Gain | None:
         pairs.append(mcnemar([taught[r] for r in taught], [untaught[r] for r in taught]))
     scores = _stage(names[0][0], runs).score.values, _stage(str(names[0][1]), runs).score.values
     differences = [taught - untaught for taught, untaught in zip(*scores, strict=True)]
-    return Gain(spread(differences), t_interval(differences), tuple(pairs))
+    interval = t_interval(differences)
+    if interval == (0.0, 0.0) and any(pair.won for pair in pairs):
+        interval = None  # gains and losses cancel by chance
+    return Gain(spread(differences), interval, tuple(pairs))

@@ -178,7 +178,7 @@ def data_made(environment: Mapping[str, Any]) -> dict[str, str]:
     found = environment.get("data")
     data = found if isinstance(found, dict) else {}
     return {
-        "set of data files": str(data.get("store", "unrecorded"))[:12],
+        "prepared data": str(data.get("store", "unrecorded"))[:12],
         "version of clips": str(data.get("clips", "unrecorded")),
     }
 

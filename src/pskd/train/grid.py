@@ -132,7 +132,8 @@ def compare(
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
-        finished = [c for c in every if c.table == table and is_finished(out, c)]
+        theirs = (c for c in every if c.table == table and c.path not in strange)
+        finished = [cell for cell in theirs if is_finished(out, cell)]
         _refuse_other_data(out, finished, recipe, place)
     head = f"# with {' '.join(overrides)}\n" if overrides else ""
     write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())

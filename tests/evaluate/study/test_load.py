@@ -258,7 +258,7 @@ def test_a_cell_that_links_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [({"clips": 2}, "version of clips: 2"), ({"store": "a9"}, "set of data files: a9")],
+    [({"clips": 2}, "version of clips: 2"), ({"store": "a9"}, "prepared data: a9")],
 )
 def test_other_data_is_refused(tmp_path: Path, data: dict[str, Any], words: str) -> None:
     out = write_study(tmp_path, seeds=[0])

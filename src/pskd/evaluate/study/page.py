@@ -132,7 +132,7 @@ def _how_to_read(t: StudyTable) -> Markup:
         words += (
             f" The difference is in points, {meaning}. p is that of McNemar's exact tests over the "
             "seeds, corrected for the number of methods by Holm's method. Bold: the interval "
-            "excludes 0 and p is below 0.05."
+            "excludes 0 and p is below 0.05, both in one direction."
         )
     return lead(words)
 

@@ -10,7 +10,8 @@ from pskd.evaluate.run_files import Run
 from pskd.recipe.grid import COMPARED, covers
 
 FOLLOWS = {
-    "set of data files": ("dataset",),
+    "prepared data": ("dataset",),
+    "version of clips": (),
     "dataset.classes": ("dataset",),
     "dataset.recordings": ("dataset",),
     "protocol.sides": ("dataset", "protocol", "labelled", "train_share"),

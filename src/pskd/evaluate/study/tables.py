@@ -149,7 +149,8 @@ def caption(table: StudyTable) -> str:
             "p: exact McNemar test of the predictions of each seed, clips taken as independent, "
             "joined over seeds by the rule of the median, Holm's correction over "
             f"{len(found)} comparison{'s' * (len(found) != 1)}.",
-            f"Bold: the interval leaves out 0 and p is below {1 - CONFIDENCE:.2f}.",
+            f"Bold: the interval leaves out 0 and p is below {1 - CONFIDENCE:.2f}, both in one "
+            "direction.",
         ]
     return " ".join(filter(None, sentences))
 
