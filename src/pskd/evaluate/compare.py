@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate.folds import BY_FOLD, BY_SUBJECT, pool, shared_note
 from pskd.evaluate.run_files import DatasetFacts, ProtocolFacts, Run, StageFacts
-from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interval
+from pskd.evaluate.statistics import McNemar, Spread, mcnemar, spread, t_interval, unless_cancelled
 from pskd.recipe import Recipe
 
 NOT_SETTINGS = {"about", "budget", "compute", "seed"}
@@ -270,7 +270,6 @@ def _gain(runs: Sequence[Run]) -> Gain | None:
         pairs.append(mcnemar([taught[r] for r in taught], [untaught[r] for r in taught]))
     scores = _stage(names[0][0], runs).score.values, _stage(str(names[0][1]), runs).score.values
     differences = [taught - untaught for taught, untaught in zip(*scores, strict=True)]
-    interval = t_interval(differences)
-    if interval == (0.0, 0.0) and any(pair.won for pair in pairs):
-        interval = None  # gains and losses cancel by chance
+    same = not any(pair.won for pair in pairs)
+    interval = unless_cancelled(t_interval(differences), same=same)
     return Gain(spread(differences), interval, tuple(pairs))

@@ -63,6 +63,16 @@ def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     return across.mean - half, across.mean + half
 
 
+def unless_cancelled(
+    interval: tuple[float, float] | None, *, same: bool
+) -> tuple[float, float] | None:
+    """An interval, but None where it is 0 wide because gains and losses happen to cancel.
+
+    That says nothing of how others would differ; it is certain only if nothing differs (`same`).
+    """
+    return interval if same or interval != (0.0, 0.0) else None
+
+
 def wilson_interval(accuracy: float, n: int) -> tuple[float, float]:
     """Wilson's interval of a share `accuracy` of `n` independent clips."""
     low, high = stats.binomtest(round(accuracy * n), n).proportion_ci(CONFIDENCE, method="wilson")

@@ -130,11 +130,14 @@ def compare(
     strange = {cell.path for cell in known if _is_another(out, cell)}
     left = [cell for cell in wanted if not is_finished(out, cell)]
     firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
+    compared: set[tuple[str, str]] = set()
     for (table, method), recipe in firsts.items():
         _check(recipe, place, f"{table}, {method}")
-        theirs = (c for c in every if c.table == table and c.path not in strange)
-        finished = [cell for cell in theirs if is_finished(out, cell)]
-        _refuse_other_data(out, finished, recipe, place)
+        if (which := (table, recipe.dataset.model_dump_json())) not in compared:
+            compared.add(which)
+            theirs = (c for c in every if c.table == table and c.path not in strange)
+            finished = [cell for cell in theirs if is_finished(out, cell)]
+            _refuse_other_data(out, finished, recipe, place)
     head = f"# with {' '.join(overrides)}\n" if overrides else ""
     write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())
     errors: dict[Path, str] = {}

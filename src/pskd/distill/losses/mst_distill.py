@@ -90,10 +90,10 @@ class MSTDistill(nn.Module):
     the student. In the second, where the code freezes the student, it goes on with the caller's
     terms. The code gives each stage 100 epochs, a third of all. With `stage_epochs` = 0 there is no
     first stage and the other two run together: the masks follow the student as it learns, and the
-    lesson is weak. The code masks two layers a teacher; here it is
-    the embedding alone, with a learnt copy of the last layer (`SpecialisedTeacher`), which stands
-    for it if that is linear. MaskNet is smaller (the code has heads = 3, hidden_factor = 2), to
-    cost less than the student. The code's decay of the weights over epochs is left out.
+    lesson is weak. The code masks two layers a teacher; here it is the embedding alone, with a
+    learnt copy of the last layer (`SpecialisedTeacher`), which stands for it if that is linear.
+    MaskNet is smaller (the code has heads = 3, hidden_factor = 2), to cost less than the student.
+    The code's decay of the weights over epochs is left out.
 
     Args:
         teachers_size: E of each teacher's embedding.

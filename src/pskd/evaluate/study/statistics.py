@@ -9,7 +9,15 @@ import numpy as np
 from scipy import stats
 
 from pskd.evaluate.run_files import DatasetFacts, Headline, Predictions
-from pskd.evaluate.statistics import CONFIDENCE, McNemar, Spread, mcnemar, spread, t_interval
+from pskd.evaluate.statistics import (
+    CONFIDENCE,
+    McNemar,
+    Spread,
+    mcnemar,
+    spread,
+    t_interval,
+    unless_cancelled,
+)
 from pskd.evaluate.study.bootstrap import Counts, Interval, draws, over_both, over_subjects
 
 
@@ -119,19 +127,16 @@ def difference(
     )
     p = median_p(pairs)
     same = all(map(_same, method, baseline))
-
-    def known(ends: Interval | None) -> Interval | None:
-        """None where gains and losses happen to cancel, which says nothing of how others would."""
-        return ends if same or ends != (0.0, 0.0) else None
-
     return Difference(
         mean=float(values.mean()),
         values=tuple(values.tolist()),
         seeds=tuple(seeds),
         by_subject=dict(zip(subjects, shares.mean(axis=0).tolist(), strict=True)),
-        interval=known(over_both(values, resampled, drawn[0], len(subjects))),
-        seed_interval=known(t_interval(values.tolist())),
-        subject_interval=known(over_subjects(values, resampled, len(subjects))),
+        interval=unless_cancelled(over_both(values, resampled, drawn[0], len(subjects)), same=same),
+        seed_interval=unless_cancelled(t_interval(values.tolist()), same=same),
+        subject_interval=unless_cancelled(
+            over_subjects(values, resampled, len(subjects)), same=same
+        ),
         mcnemar=pairs,
         p=p,
         p_corrected=p,
