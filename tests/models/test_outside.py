@@ -215,6 +215,21 @@ def test_deepconvlstm_decides_at_the_last_step_and_looks_back_only() -> None:
     assert changed.nonzero().flatten().tolist() == list(range(64, 112))
 
 
+def test_deepconvlstm_may_read_the_mean_over_time_of_the_same_network() -> None:
+    last, mean = (build("deepconvlstm", SIGNAL, readout=r).eval() for r in ("last", "mean"))
+    mean.load_state_dict(last.state_dict())
+    window = torch.randn(2, 3, 128)
+    features, output = last(window).features, mean(window)
+    torch.testing.assert_close(output.features, features)
+    by_hand = torch.stack(features.unbind(2)).sum(0) / 112
+    torch.testing.assert_close(output.embedding, mean.embedding(by_hand))
+
+
+def test_deepconvlstm_refuses_another_readout() -> None:
+    with pytest.raises(UsageError, match="readout is 'max', neither last nor mean"):
+        build("deepconvlstm", SIGNAL, readout="max")
+
+
 def test_deepconvlstm_starts_orthogonal() -> None:
     for name, weight in build("deepconvlstm", SIGNAL).named_parameters():
         if "bias" in name:

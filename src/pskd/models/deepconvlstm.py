@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from torch import Tensor, nn
 
 from pskd.models.base import Model, Output, Signal, register
 
 FILTERS, KERNEL, UNITS = 64, 5, 128
+Readout = Literal["last", "mean"]
 
 
 @register("deepconvlstm")
 class DeepConvLSTM(Model):
-    """Four convolutions without padding or pooling, two LSTM layers, the last time step.
+    """Four convolutions without padding or pooling, two LSTM layers, a readout.
 
     Filters span 5 samples of one axis and are the same for all axes; at every time step the LSTM
     sees all filters of all axes. Weights start orthogonal.
@@ -19,25 +22,33 @@ class DeepConvLSTM(Model):
     Source: Ordonez and Roggen, "Deep convolutional and LSTM recurrent neural networks for
     multimodal wearable activity recognition", Sensors 16(1):115, 2016: four convolutions of 64
     filters, two recurrent layers of 128 units, softmax. Ours are the embedding, a linear layer
-    between the last time step and the classifier, and windows that are not normalised. The LSTM is
+    between the readout and the classifier, and windows that are not normalised. The LSTM is
     PyTorch's, which has no peepholes.
 
     Args:
         signal: The signals of the run.
         dropout: Before both LSTM layers and before the embedding; 0.5 in the paper.
+        readout: What is classified: the last time step as in the paper, whose windows take half a
+            second; or the mean over time, for clips that end at rest.
+
+    Raises:
+        ValueError: A window that leaves no time step, or another readout.
     """
 
     inputs = ("acceleration",)
     feature_channels = UNITS
 
-    def __init__(self, signal: Signal, dropout: float = 0.5) -> None:
+    def __init__(self, signal: Signal, dropout: float = 0.5, readout: Readout = "last") -> None:
         super().__init__()
         if signal.samples <= 4 * (KERNEL - 1):
             raise ValueError(f"windows of {signal.samples} samples leave no time step")
+        if readout not in get_args(Readout):
+            raise ValueError(f"readout is {readout!r}, neither last nor mean")
         self.convolutions = nn.Sequential()
         for channels in (1, FILTERS, FILTERS, FILTERS):
             self.convolutions.extend([nn.Conv2d(channels, FILTERS, (1, KERNEL)), nn.ReLU()])
         self.dropout = nn.Dropout(dropout)
+        self.readout = readout
         self.lstm = nn.LSTM(
             FILTERS * signal.channels, UNITS, num_layers=2, dropout=dropout, batch_first=True
         )
@@ -53,5 +64,6 @@ class DeepConvLSTM(Model):
     def forward(self, acceleration: Tensor) -> Output:
         maps = self.convolutions(acceleration.unsqueeze(1))  # [B, filters, axes, T']
         steps, _ = self.lstm(self.dropout(maps.flatten(1, 2).transpose(1, 2)))
-        embedding = self.embedding(self.dropout(steps[:, -1]))
+        read = steps[:, -1] if self.readout == "last" else steps.mean(1)
+        embedding = self.embedding(self.dropout(read))
         return Output(self.classifier(embedding), embedding, steps.transpose(1, 2))
