@@ -90,3 +90,31 @@ def test_every_loss_is_in_the_table_of_the_page_on_comparing() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (DOCS / "compare.md").read_text(), re.MULTILINE)
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert set(LOSSES) <= listed
+
+
+def test_the_readme_has_no_result_that_the_page_of_results_has_not() -> None:
+    readme = (DOCS.parent / "README.md").read_text()
+    rows = re.findall(r"^\|.*±.*\|$", readme.split("\n## Results\n")[1], re.MULTILINE)
+    told = (DOCS / "results.md").read_text().splitlines()
+    assert len(rows) > 5
+    assert set(rows) <= set(told)
+
+
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading() -> None:
+    root = DOCS.parent
+    for page in [*root.glob("*.md"), *DOCS.glob("*.md"), root / "results" / "README.md"]:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = link.partition("#")
+            if re.match(r"https?:|mailto:", path):
+                continue
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+                assert anchor in map(as_anchor, titles), f"{page.name}: {link}"
+
+
+def as_anchor(title: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
