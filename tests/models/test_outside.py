@@ -225,9 +225,29 @@ def test_deepconvlstm_may_read_the_mean_over_time_of_the_same_network() -> None:
     torch.testing.assert_close(output.embedding, mean.embedding(by_hand))
 
 
-def test_deepconvlstm_refuses_another_readout() -> None:
-    with pytest.raises(UsageError, match="readout is 'max', neither last nor mean"):
-        build("deepconvlstm", SIGNAL, readout="max")
+def test_deepconvlstm_normalises_after_each_convolution_if_it_is_told_to() -> None:
+    model = build("deepconvlstm", SIGNAL, batch_norm=True, layers=1, dropout=0.0)
+    maps = model.convolutions(torch.randn(8, 1, 3, 128))
+    torch.testing.assert_close(maps.mean((0, 2, 3)), torch.zeros(64), rtol=0, atol=1e-5)
+    torch.testing.assert_close(maps.var((0, 2, 3), correction=0), torch.ones(64), rtol=0, atol=1e-2)
+    assert [type(layer) for layer in model.convolutions] == 4 * [
+        nn.Conv2d,
+        nn.ReLU,
+        nn.BatchNorm2d,
+    ]
+    assert without_our_embedding(model, 27) == 230_875  # that of the preparation
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"readout": "max"}, "readout is 'max', neither last nor mean"),
+        ({"layers": 0}, "layers is 0, not at least 1"),
+    ],
+)
+def test_deepconvlstm_refuses(option: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build("deepconvlstm", SIGNAL, **option)
 
 
 def test_deepconvlstm_starts_orthogonal() -> None:
