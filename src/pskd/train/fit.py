@@ -27,7 +27,7 @@ from pskd.recipe import FitOptions, Recipe, Stage
 from pskd.train.lessons import Source, Teacher, available, find_book, signals
 from pskd.train.quantised import Int8
 from pskd.train.state import Learner, State
-from pskd.train.stream import View, draw_seed, make_stream
+from pskd.train.stream import View, make_stream, seed_dropout
 
 CHECKPOINT_SECONDS = 10.0
 """A checkpoint is written at the end of an epoch once this much time has passed since the last."""
@@ -227,7 +227,7 @@ def fit(
         learner.train()
         views = seen.epoch(epoch, fabric.device, fabric.global_rank, fabric.world_size)
         for step, view in enumerate(views, epoch * seen.steps):
-            torch.manual_seed(draw_seed(*view.key, "dropout"))
+            seed_dropout(view)
             usable = available(model, view.batch)
             logits, loss = distributed(
                 signals(model, view.batch),

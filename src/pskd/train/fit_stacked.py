@@ -37,7 +37,7 @@ from pskd.train.prepare import Prepared
 from pskd.train.stacked import Stacked
 from pskd.train.stages import build_model, identity, stage_key, stream_of
 from pskd.train.state import Learner, State
-from pskd.train.stream import View, draw_seed, make_stream
+from pskd.train.stream import View, draw_seed, make_stream, seed_dropout
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _learner(pupil: Pupil) -> Learner:
 
 
 def _draw_mask(stacked: Stacked, view: View) -> Tensor:
-    torch.manual_seed(draw_seed(*view.key, "dropout"))
+    seed_dropout(view)
     return stacked.draw_mask(len(view.clips))
 
 
