@@ -132,6 +132,10 @@ def report(
     page: Annotated[
         Path | None, typer.Option("--out", help="HTML page. Default: RUN/report.html for one run.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Of a grid: compare with this method, not with the grid's baseline."),
+    ] = None,
     as_json: JsonFlag = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
@@ -143,10 +147,16 @@ def report(
 
     if len(runs) == 1 and (runs[0] / "grid.json").is_file():
         if markdown:
-            typer.echo(grids.study_tables(runs[0]))
+            typer.echo(grids.study_tables(runs[0], against))
         else:
-            grids.show_study(runs[0], page, as_json=as_json)
+            grids.show_study(runs[0], page, against=against, as_json=as_json)
         return
+    if against:
+        raise UsageError(
+            "--against is for the folder of a grid",
+            where=runs[0],
+            remedy="Name the folder that `pskd compare` wrote",
+        )
     if among := [run for run in runs if (run / "grid.json").is_file()]:
         raise UsageError(
             "the folder of a grid among others",

@@ -124,24 +124,34 @@ def train_cells(grid: Grid, every: Sequence[Cell], **options: Any) -> list[str]:
     return failed
 
 
-def show_study(folder: Path, page: Path | None = None, *, as_json: bool = False) -> None:
-    """Write the page and the tables of a grid's folder, and print the tables."""
-    from pskd.evaluate.study import study_json, study_terminal
+def show_study(
+    folder: Path, page: Path | None = None, *, against: str | None = None, as_json: bool = False
+) -> None:
+    """Write the page and the tables of a grid's folder, and print the tables.
 
-    study, page = write_study(folder, page)
+    Against another method than the grid's own baseline, nothing in the folder is written anew.
+    """
+    from pskd.evaluate.study import load_study, study_json, study_terminal, write_study_report
+
+    if against is None:
+        study, page = write_study(folder, page)
+    else:
+        study = load_study(folder, against)
+        page = write_study_report(study, page) if page else None
     if as_json:
         print_json(study_json(study))
         return
     for table in study.tables:
         out.print(study_terminal(table))
-    say(f"Report: {page}")
+    if page:
+        say(f"Report: {page}")
 
 
-def study_tables(folder: Path) -> str:
+def study_tables(folder: Path, against: str | None = None) -> str:
     """The tables of a grid's folder in Markdown."""
     from pskd.evaluate.study import load_study, study_markdown
 
-    return "\n".join(study_markdown(table) for table in load_study(folder).tables)
+    return "\n".join(study_markdown(table) for table in load_study(folder, against).tables)
 
 
 def write_study(folder: Path, page: Path | None = None) -> tuple[Study, Path]:

@@ -280,6 +280,18 @@ def test_nothing_is_claimed_where_interval_and_p_point_apart() -> None:
         assert found.clear is clear
 
 
+def test_another_baseline_may_be_asked_for(tmp_path: Path) -> None:
+    out = write_study(tmp_path)
+    (usual,), (found,) = load_study(out).tables, load_study(out, "kd").tables
+    assert (usual.baseline, found.baseline) == ("student_alone", "kd") and found.alone is None
+    before = {method.name: method.accuracy.values for method in usual.methods}
+    pskd, kd = found.methods
+    assert kd.difference is None and pskd.difference is not None
+    assert pskd.difference.values == pytest.approx(np.subtract(before["pskd"], before["kd"]))
+    with pytest.raises(UsageError, match=r"no method 'takd'.*There are: pskd, kd"):
+        load_study(out, "takd")
+
+
 def test_a_run_of_another_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"of seed 5, grid\.json says 0"):
         load_study(write_study(tmp_path, seeds=[0], cell=lambda m, s, f: {"seed": 5}))

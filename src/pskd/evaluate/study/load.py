@@ -33,11 +33,16 @@ __all__ = [
 ]
 
 
-def load_study(out: Path) -> Study:
+def load_study(out: Path, against: str | None = None) -> Study:
     """Read the folder that `pskd compare` writes.
 
+    Args:
+        out: The folder.
+        against: A method that all others are compared with, instead of the baseline of each table;
+            tables without it are left out.
+
     Raises:
-        UsageError: There is no such folder, or cells that must not share a table.
+        UsageError: There is no such folder or method, or cells that must not share a table.
         CheckpointError: grid.json or a run folder is missing, torn, or of a newer format.
     """
     if not out.is_dir():
@@ -46,7 +51,8 @@ def load_study(out: Path) -> Study:
         )
     grid = read_grid(out / "grid.json")
     listed = {(c.table, c.method, c.seed, c.fold): c for c in grid.cells}
-    tables = {table.name: _table(out, table, listed) for table in grid.tables}
+    asked = grid.tables if against is None else _against(out, grid.tables, against)
+    tables = {table.name: _table(out, table, listed) for table in asked}
     return Study(
         name=grid.name,
         about=grid.about,
@@ -54,6 +60,15 @@ def load_study(out: Path) -> Study:
         tables=tuple(table for table in tables.values() if table),
         empty=tuple(name for name, table in tables.items() if not table),
     )
+
+
+def _against(out: Path, tables: Sequence[ListedTable], baseline: str) -> tuple[ListedTable, ...]:
+    names = {table.name: [method.name for method in table.methods] for table in tables}
+    found = tuple(replace(t, baseline=baseline) for t in tables if baseline in names[t.name])
+    if not found:
+        methods = ", ".join(dict.fromkeys(name for row in names.values() for name in row))
+        raise UsageError(f"no method {baseline!r}", where=out, remedy=f"There are: {methods}")
+    return found
 
 
 def _table(
