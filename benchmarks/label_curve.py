@@ -1,7 +1,7 @@
-"""The curve of few labels: fused teacher, PSKD and the student alone against the share labelled.
+"""The curve of few labels: teacher, PSKD, self-training and the student alone by share labelled.
 
-Reads the cells of the grid `few-labels`, table `clips`, and trains nothing. Lines are means over
-seeds, dots are seeds.
+Reads the cells of the grid `few-labels`, tables `clips` and `camera_*`, and trains nothing. Lines
+are means over seeds, dots are seeds.
 
 Example: python benchmarks/label_curve.py runs/few-labels docs/few-labels.png
 """
@@ -9,6 +9,7 @@ Example: python benchmarks/label_curve.py runs/few-labels docs/few-labels.png
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ from pskd.evaluate.study import StudyTable, load_study
 
 
 class Line(NamedTuple):
-    """A stage of the cells, what it is called and how it is drawn."""
+    """A stage of some methods' cells, what it is called and how it is drawn."""
 
+    methods: str
     stage: str
     name: str
     colour: str
@@ -28,31 +30,37 @@ class Line(NamedTuple):
 
 
 LINES = (
-    Line("fused", "fused teacher (skeleton and accelerometer)", "#c77a00", "s"),
-    Line("student", "PSKD student (accelerometer)", "#0062a8", "o"),
-    Line("student_alone", "student alone, the same labels", "#8a8a8a", "^"),
+    Line("labelled_", "fused", "fused teacher (skeleton and accelerometer)", "#c77a00", "s"),
+    Line("labelled_", "student", "PSKD student (accelerometer)", "#0062a8", "o"),
+    Line("labelled_", "student_alone", "student alone, the same labels", "#8a8a8a", "^"),
+    Line("self_", "student", "self-training, all clips, no skeleton", "#8c3f9e", "v"),
 )
 
 
-def draw(table: StudyTable) -> Figure:
+def draw(tables: Sequence[StudyTable]) -> Figure:
     """One panel: accuracy in percent against the share of labelled clips."""
+    methods = {method.name: method for table in tables for method in table.methods}
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(6.6, 3.8), layout="constrained")
-        axes = figure.add_subplot()
+        axes, shares = figure.add_subplot(), set[float]()
         for line in LINES:
-            shares, means = [], []
-            for method in table.methods:
+            means = {}
+            for method in (m for name, m in methods.items() if name.startswith(line.methods)):
                 runs = [cell.run for cell in method.cells]
                 found = [100 * run.summary.stages[line.stage].test.accuracy for run in runs]
                 share = 100 * float(runs[0].recipe.get("labelled", 1.0))
-                shares.append(share)
-                means.append(sum(found) / len(found))
+                means[share] = sum(found) / len(found)
                 axes.plot([share] * len(found), found, ".", color=line.colour, alpha=0.45)
             axes.plot(
-                shares, means, marker=line.marker, color=line.colour, label=line.name, linewidth=2
+                *zip(*sorted(means.items()), strict=True),
+                marker=line.marker,
+                color=line.colour,
+                label=line.name,
+                linewidth=2,
             )
+            shares |= means.keys()
         axes.set_xscale("log")
-        axes.set_xticks(shares, [f"{share:g} %" for share in shares])
+        axes.set_xticks(sorted(shares), [f"{share:g} %" for share in sorted(shares)])
         axes.minorticks_off()
         axes.set_xlabel("training clips with a label; all are pairs")
         axes.set_ylabel("accuracy on new people, %")
@@ -69,8 +77,10 @@ def main() -> None:
     parser.add_argument("grid", type=Path, help="folder of the grid few-labels")
     parser.add_argument("picture", type=Path)
     options = parser.parse_args()
-    (table,) = (table for table in load_study(options.grid).tables if table.name == "clips")
-    draw(table).savefig(options.picture, dpi=150)
+    tables = load_study(options.grid).tables
+    draw([t for t in tables if t.name == "clips" or t.name.startswith("camera_")]).savefig(
+        options.picture, dpi=150
+    )
 
 
 if __name__ == "__main__":
