@@ -5,7 +5,7 @@ TEST_EXTRAS ?= test,dev
 DATA ?= data
 JOBS ?= 2
 # Those of the grid methods that need no data but UTD-MHAD's.
-TABLES ?= simulated,cross_subject,even_to_odd,few_labels,trial_split,leave_one_subject_out
+TABLES ?= simulated,simulated_camera,cross_subject,even_to_odd,few_labels,trial_split,leave_one_subject_out
 
 VENV := .venv
 BIN := $(VENV)/bin

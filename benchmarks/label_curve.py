@@ -1,7 +1,7 @@
 """The curve of few labels: teacher, PSKD, self-training and the student alone by share labelled.
 
-Reads the cells of the grid `few-labels`, tables `clips` and `camera_*`, and trains nothing. Lines
-are means over seeds, dots are seeds.
+Reads the cells of the grid `few-labels`, tables `clips` and `camera_*`, in one folder or two, and
+trains nothing. Lines are means over seeds, dots are seeds.
 
 Example: python benchmarks/label_curve.py runs/few-labels docs/few-labels.png
 """
@@ -44,13 +44,15 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
         figure = Figure(figsize=(6.6, 3.8), layout="constrained")
         axes, shares = figure.add_subplot(), set[float]()
         for line in LINES:
-            means = {}
+            means: dict[float, float] = {}
             for method in (m for name, m in methods.items() if name.startswith(line.methods)):
                 runs = [cell.run for cell in method.cells]
                 found = [100 * run.summary.stages[line.stage].test.accuracy for run in runs]
                 share = 100 * float(runs[0].recipe.get("labelled", 1.0))
                 means[share] = sum(found) / len(found)
                 axes.plot([share] * len(found), found, ".", color=line.colour, alpha=0.45)
+            if not means:
+                raise SystemExit(f"no cells of {line.methods}*: compare the tables that it needs")
             axes.plot(
                 *zip(*sorted(means.items()), strict=True),
                 marker=line.marker,
@@ -74,10 +76,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("grid", type=Path, help="folder of the grid few-labels")
+    parser.add_argument("grids", nargs="+", type=Path, help="folders of the grid few-labels")
     parser.add_argument("picture", type=Path)
     options = parser.parse_args()
-    tables = load_study(options.grid).tables
+    tables = [table for grid in options.grids for table in load_study(grid).tables]
     draw([t for t in tables if t.name == "clips" or t.name.startswith("camera_")]).savefig(
         options.picture, dpi=150
     )

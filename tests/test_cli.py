@@ -283,9 +283,9 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     assert "alone" in (out.parent / "page.html").read_text()
     code, _, told = pskd("report", out, out)
     assert code == 2 and "the folder of a grid among others" in told
-    (out / "people.md").unlink()
-    code, printed, _ = pskd("report", out, "--against", "alone")
-    assert code == 0 and "baseline" in printed and not (out / "people.md").exists()
+    for flags in ((), ("--markdown",), ("--json",)):
+        code, _, told = pskd("report", out, "--against", "nobody", *flags)
+        assert code == 2 and "no method 'nobody'" in told and "alone" in told
     cell = out / "cells/people/alone/seed0"
     code, _, told = pskd("report", cell, "--against", "alone")
     assert code == 2 and "--against is for the folder of a grid" in told

@@ -12,9 +12,14 @@ from torch import Tensor, nn
 
 from pskd.errors import UsageError
 from pskd.models import Model, Signal, build, count_macs, count_parameters
+from pskd.recipe import load_recipe
 
 NAMES = ("deepconvlstm", "tinyhar", "xtinyhar")
 SIGNAL = Signal(classes=27)
+SHALLOW = {"layers": 1, "batch_norm": True, "readout": "mean"}  # as the recipe has it
+NETWORKS = pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in NAMES), ("deepconvlstm", SHALLOW)]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +87,11 @@ def test_parameters_with_our_embedding() -> None:
     assert counts == {"deepconvlstm": 368_987, "tinyhar": 53_537, "xtinyhar": 284_059}
 
 
+def test_the_recipe_of_deepconvlstm_is_the_one_that_is_tested() -> None:
+    (student,) = load_recipe("deepconvlstm").chain
+    assert (student.model.name, student.model.options) == ("deepconvlstm", SHALLOW)
+
+
 def test_macs_count_the_lstm() -> None:
     convolutions = 3 * 64 * 5 * (124 + 64 * (120 + 116 + 112))
     lstm = 112 * 4 * 128 * (192 + 128 + 128 + 128)
@@ -125,9 +135,9 @@ def test_windows_that_are_too_short(name: str, options: dict[str, object], sampl
 # --- training -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_clip_does_not_depend_on_its_batch(name: str) -> None:
-    model = switched_on(name).eval()
+@NETWORKS
+def test_a_clip_does_not_depend_on_its_batch(name: str, options: dict[str, object]) -> None:
+    model = switched_on(name, **options).eval()
     clips = torch.randn(5, 3, 128)
     together = model(clips)
     for i in range(5):
@@ -135,10 +145,12 @@ def test_a_clip_does_not_depend_on_its_batch(name: str) -> None:
             torch.testing.assert_close(part[i], alone[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@NETWORKS
 @pytest.mark.parametrize("spread", [0.0, 1.0])
-def test_two_clips_are_enough_to_train_also_without_movement(name: str, spread: float) -> None:
-    model = switched_on(name)
+def test_two_clips_are_enough_to_train_also_without_movement(
+    name: str, options: dict[str, object], spread: float
+) -> None:
+    model = switched_on(name, **options)
     output = model(1 + spread * torch.randn(2, 3, 128))
     (output.logits.logsumexp(1).sum() + output.features.square().mean()).backward()
     for key, parameter in model.named_parameters():
@@ -146,9 +158,9 @@ def test_two_clips_are_enough_to_train_also_without_movement(name: str, spread: 
         assert parameter.grad.isfinite().all(), key
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_gradient_reaches_every_parameter(name: str) -> None:
-    model = switched_on(name).eval()
+@NETWORKS
+def test_gradient_reaches_every_parameter(name: str, options: dict[str, object]) -> None:
+    model = switched_on(name, **options).eval()
     model.train(name != "deepconvlstm")  # its dropout takes half of everything
     model(torch.randn(8, 3, 128)).logits.square().sum().backward()
     silent = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.any()]
@@ -163,11 +175,13 @@ def test_attention_that_starts_at_zero_is_switched_on_by_training() -> None:
     assert all(p.grad is not None and p.grad.any() for p in gammas)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_trains_the_same_network(name: str, deterministic: None) -> None:
+@NETWORKS
+def test_the_same_seed_trains_the_same_network(
+    name: str, options: dict[str, object], deterministic: None
+) -> None:
     def trained() -> list[Tensor]:
         torch.manual_seed(3)
-        model = build(name, SIGNAL)
+        model = build(name, SIGNAL, **options)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         for _ in range(2):
             optimizer.zero_grad()
@@ -235,7 +249,8 @@ def test_deepconvlstm_normalises_after_each_convolution_if_it_is_told_to() -> No
         nn.ReLU,
         nn.BatchNorm2d,
     ]
-    assert without_our_embedding(model, 27) == 230_875  # that of the preparation
+    convolutions = 64 * (5 + 1) + 3 * 64 * (64 * 5 + 1) + 4 * 2 * 64
+    assert without_our_embedding(model, 27) == convolutions + lstm_parameters(192, 128) + 27 * 129
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class DeepConvLSTM(Model):
     multimodal wearable activity recognition", Sensors 16(1):115, 2016: four convolutions of 64
     filters, two recurrent layers of 128 units, softmax. Ours are the embedding, a linear layer
     between the readout and the classifier, and windows that are not normalised. The LSTM is
-    PyTorch's, which has no peepholes. As in the paper, on whole clips, it does not learn well; the
+    PyTorch's, which has no peepholes. As in the paper it reads whole clips badly; the
     recipe `deepconvlstm` takes one layer (Bock et al., "Improving deep learning for HAR with
     shallow LSTMs", ISWC 2021), batch normalisation and the mean over time, chosen on training
     subjects (results/tuning-deepconvlstm.md).

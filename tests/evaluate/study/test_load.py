@@ -12,7 +12,7 @@ import pytest
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate import score
 from pskd.evaluate.statistics import McNemar, spread
-from pskd.evaluate.study import Difference, StudyTable, load_study
+from pskd.evaluate.study import Difference, StudyTable, load_study, study_markdown
 from pskd.evaluate.study.statistics import holm
 from tests.evaluate.study.study_folder import CLASSES, RECIPE, SUBJECTS, write_study
 
@@ -288,8 +288,16 @@ def test_another_baseline_may_be_asked_for(tmp_path: Path) -> None:
     pskd, kd = found.methods
     assert kd.difference is None and pskd.difference is not None
     assert pskd.difference.values == pytest.approx(np.subtract(before["pskd"], before["kd"]))
-    with pytest.raises(UsageError, match=r"no method 'takd'.*There are: pskd, kd"):
+    (again,) = load_study(out, "student_alone").tables
+    assert study_markdown(again) == study_markdown(usual) != study_markdown(found)
+    with pytest.raises(UsageError, match=r"no method 'takd'.*There are: pskd, kd, student_alone"):
         load_study(out, "takd")
+
+
+def test_a_baseline_without_a_seed_is_no_baseline(tmp_path: Path) -> None:
+    out = write_study(tmp_path, seeds=[0], absent=[("kd", 0, "")])
+    with pytest.raises(UsageError, match="no method has a seed in common with 'kd'"):
+        load_study(out, "kd")
 
 
 def test_a_run_of_another_seed_is_refused(tmp_path: Path) -> None:

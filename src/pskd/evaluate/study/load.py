@@ -38,8 +38,8 @@ def load_study(out: Path, against: str | None = None) -> Study:
 
     Args:
         out: The folder.
-        against: A method that all others are compared with, instead of the baseline of each table;
-            tables without it are left out.
+        against: A method, or `student_alone`, that all others are compared with, instead of the
+            baseline of each table; tables without a whole seed of it are left out.
 
     Raises:
         UsageError: There is no such folder or method, or cells that must not share a table.
@@ -53,6 +53,14 @@ def load_study(out: Path, against: str | None = None) -> Study:
     listed = {(c.table, c.method, c.seed, c.fold): c for c in grid.cells}
     asked = grid.tables if against is None else _against(out, grid.tables, against)
     tables = {table.name: _table(out, table, listed) for table in asked}
+    if against is not None:
+        tables = {name: t for name, t in tables.items() if t and _has_differences(t)}
+        if not tables:
+            raise UsageError(
+                f"no method has a seed in common with {against!r}",
+                where=out,
+                remedy="Finish its cells with `pskd compare`",
+            )
     return Study(
         name=grid.name,
         about=grid.about,
@@ -63,12 +71,16 @@ def load_study(out: Path, against: str | None = None) -> Study:
 
 
 def _against(out: Path, tables: Sequence[ListedTable], baseline: str) -> tuple[ListedTable, ...]:
-    names = {table.name: [method.name for method in table.methods] for table in tables}
+    names = {t.name: [*(method.name for method in t.methods), ALONE] for t in tables}
     found = tuple(replace(t, baseline=baseline) for t in tables if baseline in names[t.name])
     if not found:
         methods = ", ".join(dict.fromkeys(name for row in names.values() for name in row))
         raise UsageError(f"no method {baseline!r}", where=out, remedy=f"There are: {methods}")
     return found
+
+
+def _has_differences(table: StudyTable) -> bool:
+    return any(method.difference for method in table.methods)
 
 
 def _table(
