@@ -27,7 +27,7 @@ NEW = "student_int8"
 KEYS = {
     "berkeley-mhad-alone": "6ddbbbe1e1a4",
     "berkeley-mhad": "f202f4f10580",
-    "deepconvlstm": "5973c7d30a8b",
+    "deepconvlstm": "d9fd2488ef04",
     "demo": "b406f6f9899e",
     "folder": "57d7cd43e6a4",
     "mmact": "54dfd295a52d",
