@@ -38,6 +38,11 @@ class ListedTable:
     about: str = ""
     varies: tuple[str, ...] = ()
 
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """What its methods may be measured against."""
+        return *(method.name for method in self.methods), ALONE
+
 
 @dataclass(frozen=True)
 class ListedCell:
@@ -89,7 +94,7 @@ def read_grid(path: Path) -> Grid:
     except (OSError, ValueError, RecursionError):
         raise _torn(path, "not JSON") from None
     for table in grid.tables:
-        if table.baseline not in [ALONE, *(method.name for method in table.methods)]:
+        if table.baseline not in table.baselines:
             raise _torn(path, f"baseline {table.baseline!r} of {table.name!r} is no method of it")
     return grid
 

@@ -71,10 +71,9 @@ def load_study(out: Path, against: str | None = None) -> Study:
 
 
 def _against(out: Path, tables: Sequence[ListedTable], baseline: str) -> tuple[ListedTable, ...]:
-    names = {t.name: [*(method.name for method in t.methods), ALONE] for t in tables}
-    found = tuple(replace(t, baseline=baseline) for t in tables if baseline in names[t.name])
+    found = tuple(replace(t, baseline=baseline) for t in tables if baseline in t.baselines)
     if not found:
-        methods = ", ".join(dict.fromkeys(name for row in names.values() for name in row))
+        methods = ", ".join(dict.fromkeys(name for table in tables for name in table.baselines))
         raise UsageError(f"no method {baseline!r}", where=out, remedy=f"There are: {methods}")
     return found
 
