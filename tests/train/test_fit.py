@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from pskd.data.clips import Clips
 from pskd.models.base import Model, Output
-from pskd.recipe import Recipe, Stage
+from pskd.recipe import DistillOptions, Recipe, Stage
 from pskd.signal.augment import make_views
-from pskd.train.fit import fit, learning_rate
-from pskd.train.stream import draw_share, epoch_order, read_batch
+from pskd.train.fit import fit, learning_rate, spare_skeletons
+from pskd.train.lessons import Teacher
+from pskd.train.stream import draw_share, epoch_order, make_stream, read_batch
 
 SIZE, CLASSES = 12, 12
 
@@ -116,6 +117,36 @@ def test_teacher_and_student_see_the_same_view_of_the_same_recording(
     for wrist, body in zip(student.seen, teacher.seen, strict=True):
         torch.testing.assert_close(wrist, body)
     assert not torch.equal(student.seen[0].sort().values, student.seen[3].sort().values)
+
+
+def test_skeletons_that_nobody_sees_are_spared_and_nothing_else_changes(tiny: Recipe) -> None:
+    views = tiny.views.model_copy(update={"cut": 0.5, "mixup": 0.4})
+    recipe = tiny.model_copy(update={"views": views})
+    stream = make_stream(recipe, tiny.student, numbered(), CLASSES, name="student", up=1)
+    device = torch.device("cpu")
+    spared = replace(stream, skeletons=False)
+    for whole, spare in zip(stream.epoch(0, device), spared.epoch(0, device), strict=True):
+        assert torch.equal(whole.generator.get_state(), spare.generator.get_state())
+        assert whole.key == spare.key and torch.equal(whole.clips, spare.clips)
+        for name, values in whole.batch._asdict().items():
+            if name != "skeleton":
+                assert torch.equal(values, getattr(spare.batch, name)), name
+        assert whole.batch.skeleton.shape[1] == 8 and spare.batch.skeleton.shape[1] == 2
+
+
+@pytest.mark.parametrize("modality", ["acceleration", "skeleton"])
+def test_skeletons_are_spared_only_if_model_loss_and_teachers_do_without(
+    tiny: Recipe, modality: str
+) -> None:
+    sees = modality == "skeleton"
+    clips, watch = numbered(), Recorder("acceleration")
+    teacher = Teacher(Recorder(modality), Fabric(accelerator="cpu", devices=1), features=False)
+    plain = tiny.student.model_copy(update={"distill": DistillOptions()})
+    motion = tiny.student.model_copy(update={"distill": DistillOptions(motion=1.0)})
+    stream = make_stream(tiny, plain, clips, CLASSES, name="student", up=1)
+    assert spare_skeletons(stream, plain, Recorder(modality), {}).skeletons is sees
+    assert spare_skeletons(stream, plain, watch, {"teacher": teacher}).skeletons is sees
+    assert spare_skeletons(stream, motion, watch, {}).skeletons
 
 
 def test_pairs_that_are_not_aligned_train_by_losses_that_need_no_alignment(

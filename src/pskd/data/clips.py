@@ -68,9 +68,16 @@ class Clips:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, name: str, index: Tensor) -> Tensor:
-        """Return the `acceleration` or the `skeleton` of the clips at `index` [n]."""
-        return torch.from_numpy(self.signals[name][self.rows[index].numpy()])
+    def read(self, name: str, index: Tensor, first: int | None = None) -> Tensor:
+        """Return the `acceleration` or the `skeleton` of some clips, or its beginning.
+
+        Args:
+            name: Which signal.
+            index: Which of these clips [n].
+            first: How many entries of the first axis of each to read (frames of a skeleton); all
+                where there is none.
+        """
+        return torch.from_numpy(self.signals[name][:, :first][self.rows[index].numpy()])
 
     def select(self, indices: Sequence[int]) -> Clips:
         """Return some of the clips, in the order of `indices`."""

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from pskd.data.clips import Clips
 from pskd.distill.chain import StageLoss
-from pskd.distill.objective import Objective, Sizes, wants_features
+from pskd.distill.objective import Objective, Sizes, wants_features, wants_skeletons
 from pskd.errors import PskdError
 from pskd.models import Model, Output
 from pskd.recipe import FitOptions, Recipe, Stage
 from pskd.train.lessons import Source, Teacher, available, find_book, signals
 from pskd.train.quantised import Int8
 from pskd.train.state import Learner, State
-from pskd.train.stream import View, make_stream, seed_dropout
+from pskd.train.stream import Stream, View, make_stream, seed_dropout
 
 CHECKPOINT_SECONDS = 10.0
 """A checkpoint is written at the end of an epoch once this much time has passed since the last."""
@@ -141,6 +141,15 @@ def make_sources(
     return sources
 
 
+def spare_skeletons(
+    stream: Stream, stage: Stage, model: Model, sources: Mapping[str, Source]
+) -> Stream:
+    """The stream, without skeletons if neither model, loss nor a teacher to be asked sees them."""
+    asked = [source.model for source in sources.values() if isinstance(source, Teacher)]
+    seen = wants_skeletons(stage) or any("skeleton" in m.inputs for m in [model, *asked])
+    return replace(stream, skeletons=seen)
+
+
 def told(
     view: View,
     usable: Tensor,
@@ -218,6 +227,7 @@ def fit(
         return state.final_model(), state.rows
     steps = options.epochs * seen.steps
     sources = make_sources(stage, teachers, books or {}, steps, fabric)
+    seen = spare_skeletons(seen, stage, model, sources)
     class_vectors = class_vectors.to(fabric.device)
     saved_at, began = time.monotonic(), time.monotonic()
     before = state.rows[-1]["seconds"] if state.rows else 0.0

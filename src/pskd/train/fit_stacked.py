@@ -30,6 +30,7 @@ from pskd.train.fit import (
     make_optimizer,
     make_sources,
     set_learning_rate,
+    spare_skeletons,
     told,
 )
 from pskd.train.lessons import available
@@ -104,6 +105,10 @@ def fit_stacked(pupils: Sequence[Pupil], *, fabric: Fabric, checkpoint: Path) ->
     vectors = [p.data.class_vectors.to(fabric.device) for p in pupils]
     learners = [_learner(p).to(fabric.device) for p in pupils]
     stacked = Stacked([cast(TemporalCNN, learner.model) for learner in learners])
+    seen = [
+        spare_skeletons(stream, p.stage, stacked, asked)
+        for stream, p, asked in zip(seen, pupils, sources, strict=True)
+    ]
     objectives = nn.ModuleList(learner.objective for learner in learners)
     together = Learner(stacked, objectives).train()
     optimizer = make_optimizer(together, options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -111,6 +112,7 @@ def write_book(folder: Path, teacher: Teacher, stream: Stream, epochs: int) -> N
         DataError: The folder cannot be written.
     """
     steps = epochs * stream.steps
+    stream = replace(stream, skeletons="skeleton" in teacher.model.inputs)
     with locked(folder):
         if find_book(folder, steps, teacher.features):
             return

@@ -41,6 +41,8 @@ class Stream:
         name: Stages with the same name and seed see the same views.
         views: How a view is drawn.
         up: Upward axis of the skeleton.
+        skeletons: Whether anyone looks at skeletons. Where nobody does, two frames stand for each,
+            which saves their warping; whatever else is drawn is the same.
     """
 
     clips: Clips
@@ -52,6 +54,7 @@ class Stream:
     name: str
     views: ViewOptions
     up: int
+    skeletons: bool = True
 
     def epoch(
         self, epoch: int, device: torch.device, rank: int = 0, world: int = 1
@@ -61,7 +64,7 @@ class Stream:
         order = epoch_order(self.pool, self.steps * self.batch_size, shuffle)
         for step, index in enumerate(torch.split(order, self.batch_size)):
             index = index[rank::world]
-            plain = read_batch(self.clips, self.targets, index)
+            plain = read_batch(self.clips, self.targets, index, None if self.skeletons else 2)
             key = (self.seed, self.name, epoch, step, rank)
             generator = torch.Generator(device).manual_seed(draw_seed(*key, "views"))
             batch = Batch(*(part.to(device) for part in plain))
@@ -119,11 +122,18 @@ def seed_dropout(view: View) -> None:
         torch.manual_seed(seed)
 
 
-def read_batch(clips: Clips, targets: Tensor, index: Tensor) -> Batch:
-    """Clips as they are; row i of every tensor is the same recording."""
+def read_batch(clips: Clips, targets: Tensor, index: Tensor, frames: int | None = None) -> Batch:
+    """Clips as they are; row i of every tensor is the same recording.
+
+    Args:
+        clips: Training clips.
+        targets: Their labels, see `Stream`.
+        index: Which of them [B].
+        frames: How many frames of each skeleton, from its beginning; all, if None.
+    """
     return Batch(
         clips.read("acceleration", index),
-        clips.read("skeleton", index),
+        clips.read("skeleton", index, frames),
         clips.has_skeleton[index],
         clips.aligned[index],
         targets[index],
