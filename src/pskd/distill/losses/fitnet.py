@@ -1,4 +1,4 @@
-"""FitNets: hints from the middle of the teacher."""
+"""FitNets: hints from the features of the teacher."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class FitNet(nn.Module):
     r is a convolution of length 1 over time. Gives [B].
 
     Source: Romero et al., "FitNets: Hints for Thin Deep Nets" (2015), eq. 3; the mean instead of
-    half the sum, as in RepDistiller. Ours: r is linear, so that features of either sign can be
+    half the sum, as in RepDistiller. Ours: the hint is of the last features, where the paper takes
+    a middle layer; r is linear, so that features of either sign can be
     met; hints and labels are learnt together, not one after the other; the teacher is brought to
     the student's time steps.
 

@@ -23,8 +23,8 @@ class VID(nn.Module):
     ((T - m)^2 / s^2 + log s^2) / 2. Gives [B]; below 0 where the variance is below 1.
 
     Source: Ahn et al., "Variational Information Distillation for Knowledge Transfer" (CVPR 2019);
-    regressor, mean instead of sum and first variance from RepDistiller. Ours: the convolutions
-    are over time, and the teacher is brought to the student's time steps.
+    regressor, mean instead of sum and first variance from RepDistiller. Ours: the last features
+    alone, where both have several layers; the convolutions are over time, and the teacher is brought to the student's time steps.
 
     Args:
         student_channels: D of the student's features.
