@@ -22,8 +22,8 @@ class AT(nn.Module):
 
     Source: Zagoruyko, Komodakis, "Paying More Attention to Attention" (ICLR 2017), eq. 2 with
     p = 2; the mean of squares is that of the authors' code, where the paper has the root of their
-    sum. Ours: the last features alone, where eq. 2 sums over layers; maps over time, not images; the teacher's features are brought to the
-    student's time steps.
+    sum. Ours: the last features alone, where eq. 2 sums over layers; maps over time, not
+    images; the teacher's features are brought to the student's time steps.
 
     Example:
         >>> import torch

@@ -24,7 +24,8 @@ class VID(nn.Module):
 
     Source: Ahn et al., "Variational Information Distillation for Knowledge Transfer" (CVPR 2019);
     regressor, mean instead of sum and first variance from RepDistiller. Ours: the last features
-    alone, where both have several layers; the convolutions are over time, and the teacher is brought to the student's time steps.
+    alone, where both have several layers; the convolutions are over time, and
+    the teacher is brought to the student's time steps.
 
     Args:
         student_channels: D of the student's features.
