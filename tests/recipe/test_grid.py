@@ -84,10 +84,13 @@ def test_later_changes_win_and_the_base_stays_as_it_is(tmp_path: Path) -> None:
     assert by_name["plain", "kd", 0].student.fit.epochs == 3
     assert by_name["plain", "long", 0].student.fit.epochs == 9
     assert by_name["plain", "kd", 0].name == "kd"
-    grid = load(tmp_path, seeds=[1])
-    every = cells(grid, overrides=["chain.student.fit.epochs=2"])
+    write(tmp_path, seeds=[1], overrides=["chain.student.fit.epochs=1", "clips.frames=16"])
+    grid, _ = load_grid(tmp_path / "grid.yaml", ["chain.student.fit.epochs=2"])
+    every = cells(grid)
     (changed,) = select(grid, every, methods=["long"], tables=["plain"])
-    assert changed.recipe.student.fit.epochs == 2
+    assert changed.recipe.student.fit.epochs == 2 and changed.recipe.clips.frames == 16
+    (tmp_path / "again.yaml").write_text(grid.to_yaml())
+    assert cells(load_grid(tmp_path / "again.yaml")[0]) == every
     assert load_recipe("demo").student.fit.epochs == 60
 
 
@@ -201,7 +204,7 @@ def test_unknown_methods_and_tables_and_grids_name_the_nearest(tmp_path: Path) -
 @pytest.mark.parametrize("key", ["seed", "name", "about"])
 def test_what_the_grid_says_is_not_a_recipes_to_say(tmp_path: Path, key: str) -> None:
     with pytest.raises(UsageError, match=rf"mine: plain, alone: '{key}' is not a method's to set"):
-        cells(load(tmp_path), overrides=[f"{key}=7"])
+        cells(load_grid(write(tmp_path), [f"{key}=7"])[0])
 
 
 @pytest.mark.parametrize(
@@ -221,3 +224,51 @@ def test_a_table_does_not_mix_what_is_trained_on_or_tested(
         cells(load(tmp_path, methods=methods))
     free = {"plain": {"varies": [next(iter(change))]}}
     assert len(cells(load(tmp_path, methods=methods, tables=free))) == 8
+
+
+LEFT_OUT = {"name": "leave_one_subject_out"}
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"protocol.options": {"held_out": 1}}, "folds a and b of table 'f' are the same"),
+        (
+            {"protocol.options": {"held_out": 2}, "labelled": 0.5},
+            r"folds a and b of table 'f' cannot be pooled: labelled is 0.5 against 0.25",
+        ),
+        (
+            {"protocol.options": {"held_out": 2}, "chain.student.fit.epochs": 9},
+            r"cannot be pooled: chain.student.fit.epochs is 9 against 3",
+        ),
+        ({"protocol": {"name": "trial_split"}}, r"cannot be pooled: protocol.name is trial_split"),
+        (
+            {"protocol.options": {"held_out": 2}, "dataset.options": {"subjects": 6}},
+            r"cannot be pooled: dataset.options.subjects is 6 against absent",
+        ),
+    ],
+)
+def test_folds_that_cannot_be_pooled_are_refused_before_anything_is_trained(
+    tmp_path: Path, second: dict[str, Any], words: str
+) -> None:
+    table = {
+        "set": {"protocol": LEFT_OUT},
+        "folds": {"a": {"protocol.options": {"held_out": 1}}, "b": second},
+    }
+    with pytest.raises(UsageError, match=words):
+        cells(load(tmp_path, tables={"f": table}))
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace("  kd:\n    about", "  alone:\n    about"))
+    line = path.read_text().splitlines().index("  alone:", text.splitlines().index("methods:") + 2)
+    with pytest.raises(UsageError, match=rf"line {line + 1}: the key 'alone' is there twice"):
+        load_grid(path)
+
+
+def test_a_choice_that_leaves_no_cell_is_refused(tmp_path: Path) -> None:
+    grid = load(tmp_path)
+    with pytest.raises(UsageError, match="no cell is left"):
+        select(grid, cells(grid), tables=["folds"], seeds=[7])

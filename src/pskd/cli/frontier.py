@@ -17,7 +17,7 @@ from pskd.cli.grids import (
     train_cells,
     write_study,
 )
-from pskd.recipe.grid import Cell, cells, load_grid
+from pskd.recipe.grid import Cell, cells, load_grid, own_recipes
 
 app = typer.Typer()
 
@@ -58,13 +58,13 @@ def frontier(
         folder = Path(grid)
         costs = read_costs(folder / "costs.json") if targets is None else None
     else:
-        read, beside = load_grid(grid)
-        every = cells(read, beside, overrides=overrides or ())
+        read, beside = load_grid(grid, overrides or ())
+        every = cells(read, beside)
         folder = folder or Path("runs") / read.name
         failed = train_cells(
             read,
             every,
-            overrides=overrides or (),
+            recipes=own_recipes(read, beside),
             out=folder,
             data_roots=roots(data_root),
             cache=cache(),

@@ -23,7 +23,7 @@ from pskd.cli.console import (
 from pskd.errors import PskdError, UsageError
 from pskd.files import write_atomic
 from pskd.recipe import shipped
-from pskd.recipe.grid import Cell, Grid, cells, load_grid, select
+from pskd.recipe.grid import Cell, Grid, cells, load_grid, own_recipes, select
 
 if TYPE_CHECKING:
     from pskd.evaluate.study import Study
@@ -75,26 +75,26 @@ def compare(
 
     Example: pskd compare demo-methods --jobs 2
     """
-    from pskd.train.tasks import is_finished
+    from pskd.train.grid_checks import state_of
 
-    read, beside = load_grid(grid)
-    every = cells(read, beside, overrides=overrides or ())
+    read, beside = load_grid(grid, overrides or ())
+    every = cells(read, beside)
     wanted = select(
         read, every, methods=_split(methods), tables=_split(tables), seeds=_numbers(seeds)
     )
     folder = folder or Path("runs") / read.name
     if dry_run:
-        states = {cell.path.as_posix(): is_finished(folder, cell) for cell in wanted}
+        states = {cell.path.as_posix(): state_of(folder, cell) for cell in wanted}
         if as_json:
-            print_json([{"cell": path, "done": done} for path, done in states.items()])
+            print_json([{"cell": c, "done": s == "done", "state": s} for c, s in states.items()])
         else:
-            say(*(f"{path}{'  done' if done else ''}" for path, done in states.items()))
+            say(*(f"{c}  {s}".rstrip() for c, s in states.items()))
         return
     failed = train_cells(
         read,
         every,
         wanted=wanted,
-        overrides=overrides or (),
+        recipes=own_recipes(read, beside),
         out=folder,
         data_roots=roots(data_root),
         cache=cache(),

@@ -7,7 +7,7 @@ recipe of its own. docs/compare.md has an example.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,11 @@ class Table(Part):
 
 
 class Grid(Part):
-    """All of a comparison; see the head of this module."""
+    """All of a comparison; see the head of this module.
+
+    `overrides` are changes to every recipe as `key.path=value`, applied last: what a command was
+    given beside the file.
+    """
 
     format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
     name: Name
@@ -85,6 +89,7 @@ class Grid(Part):
     baseline: str = ALONE
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    overrides: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names_hold(self) -> Grid:
@@ -142,8 +147,12 @@ class Cell:
         return Path("cells") / self.table / self.method / name
 
 
-def load_grid(name: str | Path) -> tuple[Grid, Path | None]:
+def load_grid(name: str | Path, overrides: Iterable[str] = ()) -> tuple[Grid, Path | None]:
     """Read a grid by its shipped name or path; with the folder that its recipes may lie in.
+
+    Args:
+        name: The grid.
+        overrides: To be applied after its own.
 
     Raises:
         UsageError: No such grid, YAML that does not parse, an unknown key, a wrong value.
@@ -154,12 +163,11 @@ def load_grid(name: str | Path) -> tuple[Grid, Path | None]:
     except ValidationError as error:
         parts: dict[str, type[Part]] = {"tables": Table, "methods": Method}
         raise explain(error, tree, where, Grid, parts) from None
+    grid = grid.model_copy(update={"overrides": (*grid.overrides, *overrides)})
     return grid, Path(where).parent if Path(where).exists() else None
 
 
-def cells(
-    grid: Grid, folder: Path | None = None, *, overrides: Iterable[str] = ()
-) -> tuple[Cell, ...]:
+def cells(grid: Grid, folder: Path | None = None) -> tuple[Cell, ...]:
     """All cells of a grid: table by table, method by method, seeds last.
 
     Stages that the student does not learn from, straight or through others, are left out.
@@ -167,19 +175,16 @@ def cells(
     Args:
         grid: The grid.
         folder: Where its recipes are looked for, when they are no shipped ones.
-        overrides: `key.path=value`, changes to every recipe, applied last.
 
     Raises:
         UsageError: A recipe that does not hold, with its cell named, or two cells of a table that
             must not be compared.
     """
-    changes = [parse_override(override) for override in overrides]
+    changes = [parse_override(override) for override in grid.overrides]
     made: list[Cell] = []
     for name, table in grid.tables.items():
         base = table.recipe or grid.recipe
-        if folder is not None and (folder / base).is_file():
-            base = str(folder / base)
-        tree, _ = read_tree(base)
+        tree, _ = read_tree(own_recipes(grid, folder).get(base, base))
         own: list[Cell] = []
         for method in grid.methods_of(table):
             for fold, fold_changes in (table.folds or {"": {}}).items():
@@ -193,6 +198,13 @@ def cells(
     return tuple(made)
 
 
+def own_recipes(grid: Grid, folder: Path | None) -> dict[str, Path]:
+    """Base recipes of a grid that lie beside it, by what it calls them."""
+    names = {grid.recipe, *(table.recipe for table in grid.tables.values() if table.recipe)}
+    found = {name: folder / name for name in names} if folder is not None else {}
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
 def select(
     grid: Grid,
     every: Iterable[Cell],
@@ -204,7 +216,7 @@ def select(
     """Those cells that are of some methods, tables and seeds; of any, if None.
 
     Raises:
-        UsageError: An unknown method or table, or a seed that no table has.
+        UsageError: An unknown method or table, a seed that no table has, or nothing is left.
     """
     for kind, chosen, known in (("method", methods, grid.methods), ("table", tables, grid.tables)):
         for name in chosen or ():
@@ -219,13 +231,16 @@ def select(
                 remedy=f"Choose from {', '.join(map(str, sorted(there)))}, or add it to the grid",
             )
     some, where, drawn = (None if x is None else set(x) for x in (methods, tables, seeds))
-    return tuple(
+    left = tuple(
         cell
         for cell in every
         if (some is None or cell.method in some)
         and (where is None or cell.table in where)
         and (drawn is None or cell.seed in drawn)
     )
+    if not left:
+        raise UsageError("no cell is left to train", remedy="Mend --methods, --tables or --seeds")
+    return left
 
 
 def _recipe(
@@ -253,17 +268,46 @@ def _refuse_mixture(table: Table, made: Iterable[Cell]) -> None:
     firsts: dict[str, Cell] = {}
     for cell in made:
         first = firsts.setdefault(cell.fold, cell)
-        ours, theirs = (
-            dict(_flatten(c.recipe.model_dump(mode="json", include=set(COMPARED))))
-            for c in (first, cell)
-        )
-        for key in sorted(ours.keys() | theirs.keys()):
-            if ours.get(key) != theirs.get(key) and not covers(table.varies, key):
+        for key, ours, theirs in differences(first.recipe, cell.recipe, COMPARED):
+            if not covers(table.varies, key):
                 raise UsageError(
                     f"{cell.method} and {first.method} cannot share table {cell.table!r}: {key} is "
-                    f"{theirs.get(key, 'absent')} against {ours.get(key, 'absent')}",
+                    f"{theirs} against {ours}",
                     remedy="Give each a table of its own, or name the key in the table's `varies`",
                 )
+    _refuse_other_folds(table, list(firsts.values()))
+
+
+def _refuse_other_folds(table: Table, firsts: Sequence[Cell]) -> None:
+    """Folds are pooled: they are tested on different recordings, and all else is alike."""
+    for n, cell in enumerate(firsts):
+        for other in firsts[:n]:
+            apart = list(differences(other.recipe, cell.recipe))
+            where = f"folds {other.fold} and {cell.fold} of table {cell.table!r}"
+            if not apart:
+                raise UsageError(f"{where} are the same", remedy="Leave one out")
+            for key, ours, theirs in apart:
+                if not covers((*table.varies, "protocol.options"), key):
+                    raise UsageError(
+                        f"{where} cannot be pooled: {key} is {theirs} against {ours}",
+                        remedy="Folds may differ in protocol.options: give each a table of its own",
+                    )
+
+
+def differences(
+    recipe: Recipe, other: Recipe, keys: Iterable[str] | None = None
+) -> Iterator[tuple[str, Any, Any]]:
+    """Key paths at which two recipes differ, with both values; of some top keys, or of all.
+
+    What they say of themselves does not count.
+    """
+    include = set(Recipe.model_fields if keys is None else keys) - {"name", "about"}
+    ours, theirs = (
+        dict(_flatten(r.model_dump(mode="json", include=include))) for r in (recipe, other)
+    )
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key):
+            yield key, ours.get(key, "absent"), theirs.get(key, "absent")
 
 
 def covers(paths: Iterable[str], key: str) -> bool:
@@ -272,9 +316,13 @@ def covers(paths: Iterable[str], key: str) -> bool:
 
 
 def _flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of a tree by their key paths; lists are values."""
+    """Values of a tree by their key paths; lists are values, but for those of named parts."""
     for key, value in tree.items():
         path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, list) and all(isinstance(part, Mapping) for part in value):
+            names = [part.get("name", part.get("stage")) for part in value]
+            whole = value and len(set(names)) == len(names)
+            value = dict(zip(names if whole else range(len(value)), value, strict=True)) or value
         if isinstance(value, Mapping):
             yield from _flatten(value, path)
         else:

@@ -63,7 +63,7 @@ def read_tree(name: str | Path, kind: Kind = "recipe") -> tuple[dict[str, Any], 
             raise UsageError(f"unknown {kind} {str(name)!r}", remedy=nearest(str(name), names))
         where, text = str(name), (_folder(kind) / f"{name}.yaml").read_text(encoding="utf-8")
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _UniqueKeys)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date, or lists in lists
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
@@ -75,6 +75,22 @@ def read_tree(name: str | Path, kind: Kind = "recipe") -> tuple[dict[str, Any], 
     if not isinstance(tree, dict):
         raise UsageError(f"a {kind} is a mapping of keys to values", where=where)
     return tree, where
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where YAML readers keep the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(name)
+        return node
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str) -> Recipe:

@@ -20,7 +20,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,18 +28,23 @@ from typing import Any
 
 from filelock import FileLock
 
-from pskd.data.clips import VERSION as CLIPS
 from pskd.distill.objective import wants_features
-from pskd.errors import PskdError, UsageError
-from pskd.evaluate.run_files import data_made, load_environment
-from pskd.recipe import Budget, Recipe, load_recipe
+from pskd.recipe import Budget
 from pskd.recipe.grid import Cell, Grid
 from pskd.train.budget import within_budget
 from pskd.train.checkpoint import write_run_file
 from pskd.train.engines import Engine, run
 from pskd.train.fit_stacked import can_stack, stack_key
+from pskd.train.grid_checks import (
+    ANOTHER,
+    check_cells,
+    is_another,
+    named,
+    refuse_foreign,
+    refuse_others_cells,
+)
 from pskd.train.plugins import load_plugins
-from pskd.train.stages import check_stage, find_stage, stage_key, stages
+from pskd.train.stages import find_stage, stage_key, stages
 from pskd.train.tasks import Place, Task, book_key, data_of, is_finished, mark_lost, work
 
 FORMAT = 1
@@ -47,9 +52,6 @@ FORMAT = 1
 
 STACK = 8
 """Most seeds that are trained as one model."""
-
-
-_ANOTHER = "another recipe"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def compare(
     every: Sequence[Cell],
     *,
     wanted: Sequence[Cell] | None = None,
-    overrides: Sequence[str] = (),
+    recipes: Mapping[str, Path] | None = None,
     out: Path,
     data_roots: Mapping[str, Path],
     cache: Path,
@@ -88,7 +90,7 @@ def compare(
         grid: The grid, to be written down beside the cells.
         every: Its cells.
         wanted: Those of them to train; all, if None.
-        overrides: What `every` was made with beyond the grid, to be written down too.
+        recipes: Base recipes that lie beside the grid, by what it calls them, to be kept too.
         out: Folder of the grid.
         data_roots: Folder of each dataset's own files by its name; "" for all others.
         cache: Folder of parsed datasets.
@@ -112,34 +114,19 @@ def compare(
         attempt=uuid.uuid4().hex,
     )
     wanted = every if wanted is None else wanted
-    if not wanted:
-        raise UsageError("no cell is left to train", remedy="Mend --methods, --tables or --seeds")
     load_plugins(place.plugins)
-    _refuse_foreign(out)
+    refuse_foreign(out, grid, notice)
     wanted = [_resolved(cell, place) for cell in wanted]
-    for cell in wanted:
-        if _is_another(out, cell):
-            raise UsageError(
-                f"this cell's folder was made by {_ANOTHER}",
-                where=out / cell.path,
-                remedy="Choose another --out, or delete the cell's folder",
-            )
+    refuse_others_cells(out, wanted)
     # What lies there from another recipe must not stand in a table as if it were the grid's.
     mine = {cell.path for cell in wanted}
     known = (c for c in every if c.path not in mine and c.recipe.budget == Budget())
-    strange = {cell.path for cell in known if _is_another(out, cell)}
+    strange = {cell.path for cell in known if is_another(out, cell)}
     left = [cell for cell in wanted if not is_finished(out, cell)]
-    firsts = {(cell.table, cell.method): cell.recipe for cell in reversed(left)}
-    compared: set[tuple[str, str]] = set()
-    for (table, method), recipe in firsts.items():
-        _check(recipe, place, f"{table}, {method}")
-        if (which := (table, recipe.dataset.model_dump_json())) not in compared:
-            compared.add(which)
-            theirs = (c for c in every if c.table == table and c.path not in strange)
-            finished = [cell for cell in theirs if is_finished(out, cell)]
-            _refuse_other_data(out, finished, recipe, place)
-    head = f"# with {' '.join(overrides)}\n" if overrides else ""
-    write_run_file(out / "grid.yaml", (head + grid.to_yaml()).encode())
+    check_cells(left, every, out, place, strange)
+    write_run_file(out / "grid.yaml", grid.to_yaml().encode())
+    for name, path in (recipes or {}).items():
+        _keep_recipe(out, name, path)
     errors: dict[Path, str] = {}
 
     def note() -> None:
@@ -219,7 +206,7 @@ def write_grid(
 
     Cells in `strange` are of another recipe: they are not done, whatever their folders hold.
     """
-    errors = {**errors, **dict.fromkeys(strange, f"its folder was made by {_ANOTHER}")}
+    errors = {**errors, **dict.fromkeys(strange, f"its folder was made by {ANOTHER}")}
 
     def state(cell: Cell) -> dict[str, Any]:
         done = is_finished(out, cell) and cell.path not in strange
@@ -277,61 +264,22 @@ def _stacks(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
     return [together for together in stacks if len(together) > 1]
 
 
-def _check(recipe: Recipe, place: Place, where: str) -> None:
-    """Find out before any training what cannot work, and say in whose cells."""
-    with _named(where):
-        data = data_of(recipe, place)
-        for stage in recipe.chain:
-            check_stage(recipe, stage, data)
-        if recipe.compute.devices > 1:
-            raise UsageError(
-                f"compute.devices is {recipe.compute.devices}: a cell trains on one",
-                remedy="Leave it out, and train several cells at a time",
-            )
-
-
 def _resolved(cell: Cell, place: Place) -> Cell:
     """The cell with its student's width, where that is left to a budget."""
     if cell.recipe.budget == Budget():
         return cell
-    with _named(f"{cell.table}, {cell.method}"):
+    with named(f"{cell.table}, {cell.method}"):
         signal = data_of(cell.recipe, place).signal
         return replace(cell, recipe=within_budget(cell.recipe, signal))
 
 
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Say in whose cells it is that something cannot work."""
-    try:
-        yield
-    except PskdError as error:
-        inside = f"{where}: {error.where}" if error.where is not None else where
-        raise type(error)(error.what, where=inside, remedy=error.remedy) from error
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Leave a folder alone that holds something else; a first write may have been killed."""
-    if not out.exists() or (out / "grid.yaml").is_file():
-        return
-    if not out.is_dir() or any(not p.name.startswith(".grid.yaml.") for p in out.iterdir()):
-        raise UsageError("exists and is no grid of pskd", where=out, remedy="Choose another --out")
-
-
-def _refuse_other_data(out: Path, finished: Iterable[Cell], recipe: Recipe, place: Place) -> None:
-    """Leave a table alone whose finished cells were trained on other files or clips."""
-    mine = data_made({"data": {"store": data_of(recipe, place).store.key, "clips": CLIPS}})
-    for cell in finished:
-        if cell.recipe.dataset != recipe.dataset:
-            continue
-        theirs = data_made(load_environment(out / cell.path))
-        for kind, value in mine.items():
-            if theirs[kind] != value:
-                raise UsageError(
-                    f"this finished cell was trained on another {kind} ({theirs[kind]}) than what "
-                    f"is missing of its table would be ({value})",
-                    where=out / cell.path,
-                    remedy="Choose another --out, or report what there is: pskd report GRID_FOLDER",
-                )
+def _keep_recipe(out: Path, name: str, path: Path) -> None:
+    """Keep a base recipe beside grid.yaml, where grid.yaml says that it is."""
+    target = out / name
+    inside = target.resolve().is_relative_to(out.resolve())
+    if inside and target.name not in ("grid.yaml", "grid.json"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_run_file(target, path.read_bytes())
 
 
 def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
@@ -342,9 +290,3 @@ def _noted_elsewhere(out: Path, wanted: Sequence[Cell]) -> dict[Path, str]:
     except (OSError, ValueError, LookupError, TypeError):
         return {}
     return {path: why for path, why in errors.items() if path not in {c.path for c in wanted}}
-
-
-def _is_another(out: Path, cell: Cell) -> bool:
-    """Whether another recipe made a cell's folder."""
-    path = out / cell.path / "recipe.yaml"
-    return path.exists() and not cell.recipe.same_as(load_recipe(path))

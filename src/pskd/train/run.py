@@ -114,9 +114,9 @@ def set_up_torch(threads: int) -> None:
         torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by the next line
     torch.use_deterministic_algorithms(True)
-    # Else every tensor is filled when it is made: 4 % of a step of the default student. Nothing here
-    # reads one before it is written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # Else every tensor is filled when it is made, 4 % of a step of the default student. Nothing
+    # here reads one before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def evaluate(run: Path, *, data_root: Path | None, cache: Path) -> dict[str, object]:

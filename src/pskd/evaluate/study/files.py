@@ -17,6 +17,10 @@ FORMAT = 1
 """Newest version of grid.json that this package reads."""
 
 
+CELL_AGAIN = "Remove the cell's folder and run its `pskd compare` command, or unpack it, again"
+"""How a torn run folder of a cell is mended."""
+
+
 @dataclass(frozen=True)
 class ListedMethod:
     """A row of a table, and the heading it stands under."""
