@@ -147,7 +147,7 @@ def report(
 
     if len(runs) == 1 and (runs[0] / "grid.json").is_file():
         if markdown:
-            typer.echo(grids.study_tables(runs[0], against))
+            grids.print_tables(runs[0], against)
         else:
             grids.show_study(runs[0], page, against=against, as_json=as_json)
         return

@@ -129,32 +129,52 @@ def show_study(
 ) -> None:
     """Write the page and the tables of a grid's folder, and print the tables.
 
-    Against another method than the grid's own baseline, nothing in the folder is written anew.
+    Against another method than the grid's own baseline, or with another page, nothing in the
+    folder is written anew.
+
+    Raises:
+        PskdError: A cell cannot be read; all else is shown before.
     """
     from pskd.evaluate.study import load_study, study_json, study_terminal, write_study_report
 
-    if against is None:
-        study, page = write_study(folder, page)
+    if against is None and page is None:
+        study, page = write_study(folder)
     else:
         study = load_study(folder, against)
         page = write_study_report(study, page) if page else None
     if as_json:
         print_json(study_json(study))
-        return
-    for table in study.tables:
-        out.print(study_terminal(table))
-    if page:
-        say(f"Report: {page}")
+    else:
+        for table in study.tables:
+            out.print(study_terminal(table))
+        if page:
+            say(f"Report: {page}")
+    _tell_of_torn(study)
 
 
-def study_tables(folder: Path, against: str | None = None) -> str:
-    """The tables of a grid's folder in Markdown."""
+def print_tables(folder: Path, against: str | None = None) -> None:
+    """Print the tables of a grid's folder in Markdown; raises as `show_study` does."""
     from pskd.evaluate.study import load_study, study_markdown
 
-    return "\n".join(study_markdown(table) for table in load_study(folder, against).tables)
+    study = load_study(folder, against)
+    typer.echo("\n".join(study_markdown(table) for table in study.tables))
+    _tell_of_torn(study)
 
 
-def write_study(folder: Path, page: Path | None = None) -> tuple[Study, Path]:
+def _tell_of_torn(study: Study) -> None:
+    """Say what is not in the tables: where another method was asked about, and what is torn."""
+    if study.left_out:
+        words = f"Not shown, for they have nothing to compare: {', '.join(study.left_out)}"
+        err.print(words, markup=False, soft_wrap=True)
+    if torn := study.torn:
+        more = f", and {len(torn) - 1} more" if len(torn) > 1 else ""
+        raise PskdError(
+            f"a finished cell cannot be read{more}: {torn[0].error.removesuffix('.')}",
+            where=study.path,
+        )
+
+
+def write_study(folder: Path) -> tuple[Study, Path]:
     """Write the page and the tables of a grid's folder; returns what is in them, and the page.
 
     Pages of cells that were kept without theirs are made again: the grid's page points to them.
@@ -166,7 +186,7 @@ def write_study(folder: Path, page: Path | None = None) -> tuple[Study, Path]:
     for cell in (c for table in study.tables for method in table.methods for c in method.cells):
         if not (cell.path / "report.html").exists():
             write_report([cell.path], cell.path / "report.html")
-    page = write_study_report(study, page or folder / "report.html")
+    page = write_study_report(study, folder / "report.html")
     for table in study.tables:
         for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
             path = folder / f"{table.name}.{suffix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import pytest
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate import score
 from pskd.evaluate.statistics import McNemar, spread
-from pskd.evaluate.study import Difference, StudyTable, load_study, study_markdown
+from pskd.evaluate.study import (
+    Difference,
+    StudyTable,
+    load_study,
+    study_latex,
+    study_markdown,
+    write_study_report,
+)
 from pskd.evaluate.study.statistics import holm
 from tests.evaluate.study.study_folder import CLASSES, RECIPE, SUBJECTS, write_study
 
@@ -300,13 +308,42 @@ def test_a_baseline_without_a_seed_is_no_baseline(tmp_path: Path) -> None:
         load_study(out, "kd")
 
 
-def test_a_run_of_another_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"of seed 5, grid\.json says 0"):
-        load_study(write_study(tmp_path, seeds=[0], cell=lambda m, s, f: {"seed": 5}))
-
-
-def test_a_done_cell_without_its_folder_is_named(tmp_path: Path) -> None:
-    out = write_study(tmp_path, seeds=[0])
+def test_cells_that_cannot_be_read_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    out = write_study(
+        tmp_path,
+        seeds=[0, 1, 2, 3],
+        cell=lambda m, s, f: {"seed": 5} if (m, s) == ("kd", 3) else {},
+    )
     (out / "cells/main/kd/seed0/summary.json").unlink()
-    with pytest.raises(CheckpointError, match=r"kd/seed0/summary\.json: missing"):
-        load_study(out)
+    (out / "cells/main/kd/seed1/predictions/student.csv").write_text("recording")
+    shutil.rmtree(out / "cells/main/kd/seed2")
+    study = load_study(out)
+    (found,) = study.tables
+    assert [m.name for m in found.methods] == ["pskd"] and found.untrained == ("kd",)
+    assert [cell.seed for cell in study.torn] == [0, 1, 2, 3]
+    for cell, words in zip(
+        study.torn,
+        (
+            "summary.json: missing",
+            "student.csv: ",
+            "no such run folder",
+            "seed 5, grid.json says 3",
+        ),
+        strict=True,
+    ):
+        assert words in cell.error and "Remove the cell's folder" in cell.error
+    page = write_study_report(study, tmp_path / "page.html").read_text()
+    assert "4 cells without a finished run, 4 torn" in page
+
+
+def test_a_difference_over_fewer_seeds_says_so(tmp_path: Path) -> None:
+    out = write_study(tmp_path, seeds=[0, 1, 2], baseline="kd", absent=[("kd", 1, "")])
+    study = load_study(out)
+    (found,) = study.tables
+    ours = next(m for m in found.methods if m.name == "pskd")
+    assert ours.difference is not None and ours.difference.seeds == (0, 2)
+    assert "(2 of 3 seeds) |" in study_markdown(found)
+    assert "(2 of 3 seeds)" in study_latex(found)
+    assert "(2 of 3 seeds)" in write_study_report(study, tmp_path / "page.html").read_text()
+    whole = table(tmp_path / "whole", seeds=[0, 1, 2], baseline="kd")
+    assert "of 3 seeds" not in study_markdown(whole)

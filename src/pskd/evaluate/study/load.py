@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +14,13 @@ from pskd.evaluate.run_files import Predictions, Run, StageFacts, load_run
 from pskd.evaluate.statistics import spread
 from pskd.evaluate.study import rules
 from pskd.evaluate.study.files import (
+    CELL_AGAIN,
     ListedCell,
     ListedMethod,
     ListedTable,
     read_grid,
 )
-from pskd.evaluate.study.parts import Cell, MethodResult, MissingCell, Study, StudyTable
+from pskd.evaluate.study.parts import TORN, Cell, MethodResult, MissingCell, Study, StudyTable
 from pskd.evaluate.study.statistics import Difference, holm, paired
 from pskd.recipe import ALONE
 
@@ -43,16 +45,25 @@ def load_study(out: Path, against: str | None = None) -> Study:
 
     Raises:
         UsageError: There is no such folder or method, or cells that must not share a table.
-        CheckpointError: grid.json or a run folder is missing, torn, or of a newer format.
+        CheckpointError: grid.json is missing, torn, or of a newer format, or names other folders.
+            A cell that cannot be read is among the missing ones of its table.
     """
     if not out.is_dir():
         raise UsageError(
             "no such folder", where=out, remedy="Name the folder that `pskd compare` wrote"
         )
     grid = read_grid(out / "grid.json")
+    for cell in grid.cells:
+        if not (out / cell.path).resolve().is_relative_to(out.resolve()):
+            raise CheckpointError(
+                "lies outside the folder of the grid",
+                where=out / cell.path,
+                remedy="grid.json or the folder was altered: run its `pskd compare` command again",
+            )
     listed = {(c.table, c.method, c.seed, c.fold): c for c in grid.cells}
     asked = grid.tables if against is None else _against(out, grid.tables, against)
-    tables = {table.name: _table(out, table, listed) for table in asked}
+    read = {table: _cells(out, table, listed) for table in asked}
+    tables = {table.name: _table(table, *cells) for table, cells in read.items()}
     if against is not None:
         tables = {name: t for name, t in tables.items() if t and _has_differences(t)}
         if not tables:
@@ -67,6 +78,8 @@ def load_study(out: Path, against: str | None = None) -> Study:
         path=out,
         tables=tuple(table for table in tables.values() if table),
         empty=tuple(name for name, table in tables.items() if not table),
+        torn=tuple(c for _, missing in read.values() for c in missing if c.state == TORN),
+        left_out=tuple(t.name for t in grid.tables if against and not tables.get(t.name)),
     )
 
 
@@ -82,21 +95,34 @@ def _has_differences(table: StudyTable) -> bool:
     return any(method.difference for method in table.methods)
 
 
-def _table(
+def _cells(
     out: Path, table: ListedTable, listed: Mapping[tuple[str, str, int, str], ListedCell]
-) -> StudyTable | None:
-    cells: dict[str, list[Cell]] = {method.name: [] for method in table.methods}
-    missing = []
+) -> tuple[list[Cell], list[MissingCell]]:
+    """The finished cells of a table, and those that are not or cannot be read."""
+    finished: list[Cell] = []
+    missing: list[MissingCell] = []
     for method in table.methods:
-        for seed in table.seeds:
-            for fold in table.folds:
-                found = listed.get((table.name, method.name, seed, fold))
-                if found is not None and found.state == "done":
-                    cells[method.name].append(_cell(out, found))
-                else:
-                    state, error = (found.state, found.error) if found else ("missing", "")
-                    missing.append(MissingCell(method.name, seed, fold, state, error))
-    _check(table, [cell for members in cells.values() for cell in members])
+        for seed, fold in product(table.seeds, table.folds):
+            found = listed.get((table.name, method.name, seed, fold))
+            if found is None or found.state != "done":
+                state, error = (found.state, found.error) if found else ("missing", "")
+                missing.append(MissingCell(method.name, seed, fold, state, error))
+                continue
+            try:
+                finished.append(_cell(out, found))
+            except CheckpointError as error:
+                missing.append(MissingCell(method.name, seed, fold, TORN, str(error)))
+    return finished, missing
+
+
+def _table(
+    table: ListedTable, finished: Sequence[Cell], missing: Sequence[MissingCell]
+) -> StudyTable | None:
+    _check(table, finished)
+    cells = {
+        method.name: [cell for cell in finished if cell.method == method.name]
+        for method in table.methods
+    }
     rows = {
         name: _Row.of(members, table)
         for name, members in cells.items()
@@ -140,19 +166,21 @@ def _table(
 
 
 def _cell(out: Path, listed: ListedCell) -> Cell:
-    remedy = "Remove the cell's folder and run its `pskd compare` command, or unpack it, again"
+    """Read a finished cell.
+
+    Raises:
+        CheckpointError: It is not there, torn, or of another seed.
+    """
     folder = out / listed.path
-    if not folder.resolve().is_relative_to(out.resolve()):
-        raise CheckpointError("lies outside the folder of the grid", where=folder, remedy=remedy)
     try:
         run = load_run(folder)
-    except CheckpointError as error:
-        raise CheckpointError(error.what, where=error.where, remedy=remedy) from error
+    except (CheckpointError, UsageError) as error:
+        raise CheckpointError(error.what, where=error.where, remedy=CELL_AGAIN) from error
     if run.summary.seed != listed.seed:
         raise CheckpointError(
             f"this run is of seed {run.summary.seed}, grid.json says {listed.seed}",
             where=run.path,
-            remedy=remedy,
+            remedy=CELL_AGAIN,
         )
     return Cell(listed.table, listed.method, listed.seed, listed.fold, run.path, run)
 

@@ -23,9 +23,13 @@ class Cell:
     run: Run
 
 
+TORN = "torn"
+"""State of a cell whose run was finished and cannot be read."""
+
+
 @dataclass(frozen=True)
 class MissingCell:
-    """A cell that has no finished run; `error` says why where it failed."""
+    """A cell that has no finished run that can be read; `error` says why where it failed."""
 
     method: str
     seed: int
@@ -118,10 +122,16 @@ class StudyTable:
 
 @dataclass(frozen=True)
 class Study:
-    """A grid. `tables` holds those with at least one row, `empty` names the others."""
+    """A grid. `tables` holds those with at least one row, `empty` names the others.
+
+    `torn` are cells that were finished and cannot be read, `left_out` names tables that have
+    nothing to do with the method that was asked about.
+    """
 
     name: str
     about: str
     path: Path
     tables: tuple[StudyTable, ...]
     empty: tuple[str, ...] = ()
+    torn: tuple[MissingCell, ...] = ()
+    left_out: tuple[str, ...] = ()

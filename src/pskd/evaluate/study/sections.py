@@ -10,9 +10,9 @@ from urllib.parse import quote
 from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.run_files import Headline
 from pskd.evaluate.sections import lead, scroll
-from pskd.evaluate.study.parts import Cell, MethodResult, StudyTable
+from pskd.evaluate.study.parts import TORN, Cell, MethodResult, StudyTable
 from pskd.evaluate.study.statistics import Difference, excludes_zero
-from pskd.evaluate.study.words import DASH, compared, interval_words, p_figure
+from pskd.evaluate.study.words import DASH, compared, fewer_seeds, interval_words, p_figure
 from pskd.evaluate.words import SCORES, count, scores_in_order, signed, spread_words
 
 FOLDED = 8
@@ -69,7 +69,7 @@ def _row(place: Place, method: MethodResult, shown: Sequence[Headline]) -> Marku
     if d is None:
         figures += ["baseline" if method.name == place.table.baseline else DASH, "", ""]
     else:
-        mean = element("b" if d.clear else "span", signed(d.mean))
+        mean = element("b" if d.clear else "span", signed(d.mean) + fewer_seeds(method))
         figures += [mean, interval_words(d.interval), p_figure(d.p_corrected)]
     link = place.links[method.name]
     cells = [element("td", element("a", figure, href=link)) for figure in figures]
@@ -148,9 +148,9 @@ def missing(place: Place) -> Markup:
     head = ["Method", "Seed", *["Fold"] * folds, "State", "Error"]
     rows = [[c.method, str(c.seed), *[c.fold] * folds, c.state, c.error or DASH] for c in cells]
     listing = scroll(table(head, rows, class_="missing"))
-    failed = sum(cell.state == "failed" for cell in cells)
     words = [f"{len(cells)} cell{'s' * (len(cells) != 1)} without a finished run"]
-    words.append(f", {failed} failed. " if failed else ". ")
+    states = [cell.state for cell in cells]
+    words += [f", {states.count(s)} {s}" for s in ("failed", TORN) if s in states] + [". "]
     if place.table.untrained:
         names = ", ".join(place.table.untrained)
         words.append(f"Without a whole seed, so not in the table: {names}.")

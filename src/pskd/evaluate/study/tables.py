@@ -16,6 +16,7 @@ from pskd.evaluate.study.words import (
     DASH,
     can_be_told,
     compared,
+    fewer_seeds,
     interval_meaning,
     interval_method,
     interval_words,
@@ -184,7 +185,8 @@ def _row(table: StudyTable, method: MethodResult) -> _Row:
         figures += ["baseline" if method.name == table.baseline else DASH, DASH]
     else:
         interval = f" [{interval_words(change.interval)}]" if change.interval else ""
-        figures += [f"{signed(change.mean)}{interval}", p_figure(change.p_corrected)]
+        difference = f"{signed(change.mean)}{interval}{fewer_seeds(method)}"
+        figures += [difference, p_figure(change.p_corrected)]
     return _Row(method.group, method.name, tuple(figures), can_be_told(change))
 
 

@@ -37,6 +37,14 @@ def compared(table: StudyTable) -> list[Pair]:
     return sorted(pairs, key=lambda pair: -pair[1].mean)
 
 
+def fewer_seeds(method: MethodResult) -> str:
+    """How many seeds a difference is over, where the baseline lacks some of the method's."""
+    d = method.difference
+    if d is None or len(d.seeds) == len(method.seeds):
+        return ""
+    return f" ({len(d.seeds)} of {len(method.seeds)} seeds)"
+
+
 def interval_words(interval: tuple[float, float] | None) -> str:
     """An interval in points."""
     return f"{signed(interval[0])} to {signed(interval[1])}" if interval else "no interval"
