@@ -272,6 +272,22 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     assert code == 0 and not told  # both are there
     (table,) = json.loads(printed)["tables"]
     assert [method["name"] for method in table["methods"]] == ["alone"]
+    again = ["compare", out / "grid.yaml", "--out", out, "--dry-run"]
+    assert pskd(*again)[1].split("\n")[:2] == [
+        f"cells/people/alone/seed{seed}  done" for seed in (0, 1)
+    ]
+    code, printed, _ = pskd(*words, "chain.student.fit.epochs=7", "--methods", "alone", "--dry-run")
+    assert code == 0 and printed.count("another recipe") == 2
+    code, _, told = pskd(*words, "--tables", "people", "--seeds", "7", "--dry-run")
+    assert code == 2 and "no table has seed 7" in told
+    torn = out / "cells/people/alone/seed1/summary.json"
+    whole = torn.read_bytes()
+    torn.write_text("{")
+    for flags in ((), ("--json",), ("--markdown",)):
+        code, printed, told = pskd("report", out, *flags)
+        assert code == 1 and "alone" in printed and "a finished cell cannot be read" in told
+    torn.write_bytes(whole)
+    pskd("report", out)
     before = (out / "people.md").read_text()
     (out / "people.md").unlink()
     code, printed, _ = pskd("report", out)
@@ -281,6 +297,9 @@ def test_compare_lists_trains_and_tells_what_failed(pskd, grid_file: Path) -> No
     code, printed, _ = pskd("report", out, "--json", "--out", out.parent / "page.html")
     assert json.loads(printed)["tables"][0]["name"] == "people"
     assert "alone" in (out.parent / "page.html").read_text()
+    (out / "people.md").unlink()
+    assert pskd("report", out, "--out", out.parent / "page.html")[0] == 0
+    assert not (out / "people.md").exists()  # another page leaves the folder as it is
     code, _, told = pskd("report", out, out)
     assert code == 2 and "the folder of a grid among others" in told
     for flags in ((), ("--markdown",), ("--json",)):

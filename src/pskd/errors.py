@@ -56,6 +56,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}? Known: {listing}" if close else f"Known: {listing}"
 
 
+PLUGIN = "one of your own needs its file named by --plugin"
+"""To be added to the remedy of an unknown model or loss."""
+
+
 def printable(text: str) -> str:
     """Write out what is no plain text: a terminal or a page could take it for something else."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

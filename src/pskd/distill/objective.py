@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from pskd.distill.chain import StageLoss, stage_loss
 from pskd.distill.losses import LOSSES
 from pskd.distill.losses.motion import MotionHead
-from pskd.errors import UsageError, nearest
+from pskd.errors import PLUGIN, UsageError, nearest
 from pskd.recipe import Loss, Stage, weight_at
 
 
@@ -154,7 +154,9 @@ class _Term(nn.Module):
         where = f"chain.{stage.name}.distill.losses.{position}"
         if loss.name not in LOSSES:
             raise UsageError(
-                f"unknown loss {loss.name!r}", where=where, remedy=nearest(loss.name, LOSSES)
+                f"unknown loss {loss.name!r}",
+                where=where,
+                remedy=f"{nearest(loss.name, LOSSES)}; {PLUGIN}",
             )
         kind = LOSSES[loss.name]
         self.asks = tuple(inspect.signature(kind.forward).parameters)[1:]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pskd.errors import UsageError, nearest
+from pskd.errors import PLUGIN, UsageError, nearest
 from pskd.models.base import MODELS, Model, Output, Signal, register
 
 __all__ = [
@@ -33,7 +33,8 @@ def build(name: str, signal: Signal, /, **options: object) -> Model:
         UsageError: An unknown name or option, or a value that the model refuses.
     """
     if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}", remedy=nearest(name, MODELS))
+        remedy = f"{nearest(name, MODELS)}; {PLUGIN}"
+        raise UsageError(f"unknown model {name!r}", remedy=remedy)
     known = [p for p in inspect.signature(MODELS[name]).parameters if p != "signal"]
     for option in options:
         if option not in known:

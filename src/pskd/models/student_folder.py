@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pskd import __version__
 from pskd.data.archive import file_digest
 from pskd.errors import CheckpointError, PskdError, UsageError, printable
 from pskd.files import read_plain
@@ -167,7 +168,9 @@ def _check_tensors(tensors: dict[str, Tensor], config: StudentConfig, where: Pat
         raise CheckpointError(
             f"this version of pskd cannot build the student ({printable(str(error))})",
             where=where,
-            remedy=f"Use pskd {config.pskd_version}, which wrote it",
+            remedy=None
+            if config.pskd_version == __version__
+            else f"Use pskd {config.pskd_version}, which wrote it",
         ) from error
     wrong = [
         f"{printable(name)[:200]} (has {_describe(tensors.get(name))}, "

@@ -101,7 +101,7 @@ def check_cells(
             if cell.table == table and cell.path not in strange and is_finished(out, cell)
         ]
         compared: set[str] = set()
-        for method, cell in {c.method: c for c in reversed(own)}.items():
+        for method, cell in _firsts((cell.method, cell) for cell in own):
             _check_stages(cell.recipe, place, f"{table}, {method}")
             if (data := cell.recipe.dataset.model_dump_json()) not in compared:
                 compared.add(data)
@@ -123,9 +123,8 @@ def _check_stages(recipe: Recipe, place: Place, where: str) -> None:
 
 def _check_folds(cells: Sequence[Cell], place: Place) -> None:
     """Each fold of a table has data, and recordings of its own to test."""
-    folds = {cell.fold: cell for cell in reversed(cells) if cell.fold}
     tested: dict[str, str] = {}
-    for fold, cell in folds.items():
+    for fold, cell in _firsts((cell.fold, cell) for cell in cells if cell.fold):
         with named(f"{cell.table}, fold {fold}"):
             test = data_of(cell.recipe, place).test
             for recording in test.ids:
@@ -134,6 +133,14 @@ def _check_folds(cells: Sequence[Cell], place: Place) -> None:
                         f"{recording} is tested here and in fold {other}",
                         remedy="Folds are pooled: each needs recordings of its own to test",
                     )
+
+
+def _firsts(pairs: Iterable[tuple[str, Cell]]) -> Iterable[tuple[str, Cell]]:
+    """The first pair of each name."""
+    firsts: dict[str, Cell] = {}
+    for name, cell in pairs:
+        firsts.setdefault(name, cell)
+    return firsts.items()
 
 
 def _refuse_other_data(out: Path, finished: Iterable[Cell], recipe: Recipe, place: Place) -> None:

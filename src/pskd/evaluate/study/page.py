@@ -236,7 +236,10 @@ def _missing(place: Place) -> Markup:
 def _again(study: Study) -> list[Markup]:
     grid = study.path / "grid.yaml"
     parts = [
-        lead("Finished cells are kept: ", element("code", "pskd compare grid.yaml --out FOLDER"))
+        lead(
+            "Here, with --data-root and --plugin as before; finished cells are kept: ",
+            element("code", "pskd compare grid.yaml --out ."),
+        )
     ]
     if grid.exists():
         parts.append(fold("grid.yaml", grid.read_text(encoding="utf-8", errors="replace")))
