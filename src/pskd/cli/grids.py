@@ -190,7 +190,7 @@ def write_study(folder: Path) -> tuple[Study, Path]:
     for table in study.tables:
         for suffix, text in (("md", study_markdown(table)), ("tex", study_latex(table))):
             path = folder / f"{table.name}.{suffix}"
-            write_atomic(path, text.encode(), remedy="Free some space")
+            write_atomic(path, text.encode(), remedy="Free some space, or name a page by --out")
     return study, page
 
 
