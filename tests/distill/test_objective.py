@@ -231,3 +231,24 @@ def test_a_loss_that_does_not_fit_is_named(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         objective(loss, teachers=teachers)
+
+
+class Odd(nn.Module):
+    """Asks for what there is not, or gives a value a class."""
+
+    def forward(self, student_logit: Tensor) -> Tensor:
+        return student_logit
+
+
+class Wide(nn.Module):
+    def forward(self, student_logits: Tensor) -> Tensor:
+        return student_logits
+
+
+def test_what_a_loss_of_ones_own_gets_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "odd", Odd)
+    with pytest.raises(UsageError, match=r"losses\.0: forward of loss 'odd' asks for 'student_log"):
+        objective({"name": "odd"})
+    monkeypatch.setitem(LOSSES, "wide", Wide)
+    with pytest.raises(ValueError, match=r"'wide' gives \(6, 4\) for 6 clips; a value a clip"):
+        value(objective({"name": "wide"}), {})

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pskd.cli.grids import write_study
+from pskd.distill.losses import LOSSES
 from pskd.errors import CheckpointError, UsageError
 from pskd.evaluate.study import load_study, study_markdown
 from pskd.recipe import Recipe, parse_recipe
@@ -21,6 +22,7 @@ from pskd.recipe.grid import Cell, Grid, cells, select
 from pskd.train import checkpoint
 from pskd.train import grid as grid_module
 from pskd.train.grid import Outcome, compare, plan
+from pskd.train.plugins import load_plugins
 from pskd.train.run import train
 from pskd.train.stages import stage_key, stages
 from pskd.train.tasks import is_finished
@@ -393,6 +395,20 @@ def test_a_method_of_ones_own_is_one_file(base: Path, cache: Path, tmp_path: Pat
     rows = _rows(tmp_path / "g", [cell])
     terms = [row["terms"]["my_hint"] for row in rows if row["stage"] == "student"]
     assert len(terms) == 3 and min(terms) > 0
+
+
+def test_a_plugin_does_not_take_the_name_of_another(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine.py", tmp_path / "theirs.py"
+    mine.write_text(PLUGIN)
+    load_plugins([mine])
+    mine.write_text(PLUGIN + "# changed\n")
+    load_plugins([mine])
+    hint, kd = LOSSES["my_hint"], LOSSES["kd"]
+    for name, whose in (("my_hint", "pskd_plugin_mine_"), ("kd", r"pskd\.distill\.losses\.kd")):
+        theirs.write_text(PLUGIN.replace("my_hint", name))
+        with pytest.raises(UsageError, match=rf"theirs\.py: registers '{name}', which {whose}"):
+            load_plugins([theirs])
+    assert (LOSSES["my_hint"], LOSSES["kd"]) == (hint, kd)
 
 
 def _rows(out: Path, some: Iterable[Cell]) -> list[dict[str, Any]]:

@@ -260,12 +260,20 @@ def test_more_processes_than_fit_are_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_does_not_fit_the_clips_is_refused_before_any_work(
-    tiny: Recipe, cache: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"name": "gaf_cnn", "options": {"image_size": 48}}, "GAF images of size 48 cannot"),
+        ({"name": "skeleton_gcn"}, "the student sees skeleton; a watch has the accelerometer"),
+        ({"name": "fused"}, "the student sees acceleration and skeleton; a watch"),
+    ],
+)
+def test_a_student_that_cannot_be_is_refused_before_any_work(
+    tiny: Recipe, cache: Path, tmp_path: Path, model: dict[str, object], words: str
 ) -> None:
     tree = tiny.model_dump(mode="json")
-    tree["chain"][-1]["model"] = {"name": "gaf_cnn", "options": {"image_size": 48}}
-    with pytest.raises(UsageError, match=r"chain\.student\.model"):
+    tree["chain"][-1]["model"] = model
+    with pytest.raises(UsageError, match=rf"chain\.student\.model: {words}"):
         train(Recipe.model_validate(tree), data_root=None, out=tmp_path / "run", cache=cache)
     assert not (tmp_path / "run").exists()
 

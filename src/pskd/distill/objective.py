@@ -40,6 +40,15 @@ class Lesson(NamedTuple):
     """[B], bool: clips that have what the teacher needs"""
 
 
+_INPUTS = {
+    *("target", "index", "skeleton", "class_vectors"),
+    *("student_logits", "student_embedding", "student_features"),
+    *("teacher_logits", "teacher_embedding", "teacher_features"),
+    *("teachers_logits", "teachers_embedding", "teachers_features"),
+}
+"""What `forward` of a loss may ask for, as `pskd.distill.losses.base` lists it."""
+
+
 class Objective(nn.Module):
     """The loss of a stage, with all that is trained for it beside the model.
 
@@ -160,6 +169,13 @@ class _Term(nn.Module):
             )
         kind = LOSSES[loss.name]
         self.asks = tuple(inspect.signature(kind.forward).parameters)[1:]
+        for name in self.asks:
+            if name not in _INPUTS:
+                raise UsageError(
+                    f"forward of loss {loss.name!r} asks for {name!r}, which there is not",
+                    where=where,
+                    remedy=nearest(name, _INPUTS),
+                )
         self.each = any(name.startswith("teacher_") for name in self.asks)
         self.together = any(name.startswith("teachers_") for name in self.asks)
         if (self.each or self.together) and not self.teachers:
@@ -228,6 +244,11 @@ class _Term(nn.Module):
             else:
                 given[name] = pick(inputs[name])
         value: Tensor = loss(**given)
+        if value.shape not in ((), (count,)):
+            raise ValueError(
+                f"{self.name!r} gives {tuple(value.shape)} for {count} clips; a value a clip or "
+                "one for the batch is expected"
+            )
         return value.mean() * count
 
 

@@ -180,7 +180,9 @@ def _try_objective(
         terms = objective(*model.eval()(*signals(model, view.batch)), **known).terms
     except (TypeError, ValueError, RuntimeError, LookupError) as error:
         raise UsageError(
-            f"the loss does not run: {error}", where=where, remedy="Mend its options"
+            f"the loss does not run: {error}",
+            where=where,
+            remedy="Mend its options, or the loss where it is your own",
         ) from error
     for name, value in terms.items():
         if not math.isfinite(value):
@@ -192,8 +194,8 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
     """Build a model and its loss, and run the model once.
 
     Raises:
-        UsageError: The options of the model or of a loss do not fit, or the model cannot adapt to
-            test subjects as `test.adapt` asks.
+        UsageError: The options of the model or of a loss do not fit, a student sees more than the
+            accelerometer, or the model cannot adapt to test subjects as `test.adapt` asks.
         DataError: A side without any clip that it can see.
     """
     try:
@@ -205,7 +207,14 @@ def check_stage(recipe: Recipe, stage: Stage, prepared: Prepared) -> None:
             where=f"chain.{stage.name}.model",
             remedy="Change its options",
         ) from error
-    if recipe.test.adapt and model.inputs == ("acceleration",):
+    worn = ("acceleration",)
+    if role(recipe, stage) in ("student", "alone") and model.inputs != worn:
+        raise UsageError(
+            f"the student sees {' and '.join(model.inputs)}; a watch has the accelerometer alone",
+            where=f"chain.{stage.name}.model",
+            remedy="Take a model of the accelerometer, such as temporal_cnn",
+        )
+    if recipe.test.adapt and model.inputs == worn:
         try:
             batch_norms(model)
         except UsageError as error:

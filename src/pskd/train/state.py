@@ -124,8 +124,8 @@ def load_verified(
         raise CheckpointError(
             f"was not trained with the same {' and '.join(other)}",
             where=path,
-            remedy="Use the data and the version of pskd that environment.json names, "
-            "or start over with another --out",
+            remedy="Delete it to have it trained again, take another --out, or use the data and "
+            "the version of pskd that it was made with (environment.json of the run)",
         )
     return tensors, meta
 

@@ -15,6 +15,7 @@ from pskd.evaluate.study.labels import LONGEST, RADIUS, place, shorten, text_wid
 from pskd.evaluate.study.parts import MethodResult
 from pskd.evaluate.study.statistics import Difference
 from pskd.evaluate.study.words import Pair
+from pskd.evaluate.words import signed
 
 HOSTILE = 'a <b> & "c" 温度'
 
@@ -125,8 +126,9 @@ def test_only_what_can_be_told_is_bold_and_coloured(
     (mean,) = root.iter("rect")
     assert mean.attrib["class"] == f"mean {colour}"
     assert bool(list(root.iter("b"))) is bold
-    (name,) = root.iter("a")
-    assert (name.text, name.attrib["href"]) == (HOSTILE, "#f")
+    name, figures = root.iter("a")
+    assert (name.text, next(figures.itertext())) == (HOSTILE, signed(change.mean))
+    assert name.attrib["href"] == figures.attrib["href"] == "#f"
 
 
 def test_the_axis_says_points_with_their_signs() -> None:

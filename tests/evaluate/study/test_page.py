@@ -48,6 +48,14 @@ def read(out: Path, method: str, seed: int, stage: str) -> tuple[np.ndarray, np.
     return tuple(np.array([int(r[key]) for r in rows]) for key in ("true", "predicted"))
 
 
+def subjects(out: Path, method: str, seed: int, stage: str) -> dict[str, list[bool]]:
+    path = out / "cells" / "main" / method / f"seed{seed}" / "predictions" / f"{stage}.csv"
+    right: dict[str, list[bool]] = {}
+    for row in csv.DictReader(path.read_text().splitlines()):
+        right.setdefault(row["subject"], []).append(row["true"] == row["predicted"])
+    return right
+
+
 def f1(true: np.ndarray, predicted: np.ndarray, k: int) -> float:
     hits = int(((true == k) & (predicted == k)).sum())
     return 2 * hits / max(int((true == k).sum() + (predicted == k).sum()), 1)
@@ -70,12 +78,36 @@ def test_figures_are_those_of_the_predictions(make: Callable[..., Study]) -> Non
     assert set(page.bold) == {"subject-independent", "pskd", gain}
 
 
+FIGURE = r'[^>]*><a href="#t0-files-\d">([^<]+)<'
+
+
+def first_row(html: str, part: str) -> str:
+    heat = html.split(f'id="{part}"')[1].split('class="matrix heat"')[1].split("</table>")[0]
+    return heat.split("<tbody>")[1].split("</tr>")[0]
+
+
+def test_gains_of_people_are_differences_of_accuracy(make: Callable[..., Study]) -> None:
+    study = make(chance=clear, clips=30)
+    html = write_study_report(study, study.path).read_text()
+    cells = re.findall(rf'title="(\w+): {FIGURE}', first_row(html, "t0-people"))
+    gains: dict[str, list[float]] = {}
+    for seed in range(3):
+        sides = [subjects(study.path, "pskd", seed, s) for s in ("student", "student_alone")]
+        for subject in sides[0]:
+            gain = np.mean(sides[0][subject]) - np.mean(sides[1][subject])
+            gains.setdefault(subject, []).append(float(gain))
+    assert len(gains) > 1
+    assert dict(cells) == {name: f"{100 * np.mean(values):+.0f}" for name, values in gains.items()}
+    change = study.tables[0].methods[0].difference
+    for low, high in (change.subject_interval, change.seed_interval):
+        assert f">+{100 * low:.1f} to +{100 * high:.1f}</a></td>" in first_row(html, "t0-people")
+
+
 def test_class_gains_are_differences_of_f1(make: Callable[..., Study]) -> None:
     study = make(chance=clear, clips=30)
     html = write_study_report(study, study.path).read_text()
-    heat = html.split('class="matrix heat"')[1].split("</table>")[0]
-    first = heat.split("<tbody>")[1].split("</tr>")[0]
-    cells = re.findall(r'class="([^"]+)" style="--a:([\d.]+)" title="(\w+):[^>]*>([^<]+)<', first)
+    first = first_row(html, "t0-classes")
+    cells = re.findall(rf'class="([^"]+)" style="--a:([\d.]+)" title="(\w+):{FIGURE}', first)
     change = study.tables[0].methods[0].difference
     gains = [
         np.mean([f1(*read(study.path, "pskd", s, "student"), k)

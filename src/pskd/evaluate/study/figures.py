@@ -43,12 +43,13 @@ def forest(pairs: Sequence[Pair], kind: Kind, scale: Chart, links: Mapping[str, 
     rows = []
     for method, d in pairs:
         mean = element("b" if d.clear else "span", signed(d.mean))
+        within, link = element("small", interval_words(d.interval)), links[method.name]
         rows.append(
             element(
                 "li",
-                element("a", method.name, href=links[method.name], class_="who"),
+                element("a", method.name, href=link, class_="who"),
                 element("div", strip(d, kind, scale), class_="plot"),
-                element("span", mean, element("small", interval_words(d.interval)), class_="by"),
+                element("a", mean, within, href=link, class_="by"),
             )
         )
     axis = element(

@@ -9,8 +9,9 @@ from pskd.evaluate.compare import settings
 from pskd.evaluate.markup import Markup, element, join, page, table
 from pskd.evaluate.sections import badge, figure, fold, join_words, key, lead, scroll, section
 from pskd.evaluate.study.figures import cost_map, difference_scale, forest
+from pskd.evaluate.study.heat import class_gains, person_gains
 from pskd.evaluate.study.parts import MethodResult, Study, StudyTable
-from pskd.evaluate.study.sections import Place, class_gains, missing, results
+from pskd.evaluate.study.sections import Place, missing, results
 from pskd.evaluate.study.tables import study_latex, study_markdown
 from pskd.evaluate.study.words import compared, interval_meaning, seeds_of, tone, verdict
 from pskd.evaluate.words import SCORES, clips, count
@@ -115,6 +116,7 @@ def _chapter(place: Place) -> Markup:
             ),
             _differences(place),
             _costs(place),
+            _people(place),
             _classes(place),
             _ablations(place),
             _missing(place),
@@ -187,6 +189,22 @@ def _costs(place: Place) -> Markup:
         lead(*words) if words else Markup(),
         _paint(place.rows) if pictures else Markup(),
         *pictures,
+    )
+
+
+def _people(place: Place) -> Markup:
+    heat = person_gains(place)
+    if not heat:
+        return Markup()
+    return section(
+        place.anchor("people"),
+        "Person by person",
+        lead(
+            f"Difference of the accuracy on each test subject against {place.table.baseline}, in "
+            "points, mean over the seeds. Beside it 95 % intervals of the difference that the "
+            "results have: over people, for these trainings, and over trainings, for these people."
+        ),
+        heat,
     )
 
 

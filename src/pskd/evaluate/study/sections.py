@@ -1,4 +1,4 @@
-"""The tables of a study's page: results with their run files, classes, and what is missing."""
+"""The tables of a study's page: results with their run files, and what is missing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pskd.evaluate.markup import Markup, element, join, table
 from pskd.evaluate.run_files import Headline
 from pskd.evaluate.sections import lead, scroll
 from pskd.evaluate.study.parts import TORN, Cell, MethodResult, StudyTable
-from pskd.evaluate.study.statistics import Difference, excludes_zero
-from pskd.evaluate.study.words import DASH, compared, fewer_seeds, interval_words, p_figure
+from pskd.evaluate.study.words import DASH, fewer_seeds, interval_words, p_figure
 from pskd.evaluate.words import SCORES, count, scores_in_order, signed, spread_words
 
 FOLDED = 8
@@ -92,51 +91,13 @@ def _cell_files(place: Place, method: MethodResult, cell: Cell) -> Iterable[Mark
         "summary": cell.path / "summary.json",
         "predictions": cell.path / "predictions" / f"{stage}.csv",
     }
+    if place.table.own_baselines and summary.alone:
+        files["of its baseline"] = cell.path / "predictions" / f"{summary.alone}.csv"
     fold = f", {cell.fold}" if cell.fold else ""
     yield join([f"seed {cell.seed}{fold}"])
     for word, path in files.items():
         if path.exists():  # the page of a run may have been deleted, its figures not
             yield join([" ", element("a", word, href=place.href(path))])
-
-
-def class_gains(place: Place) -> Markup:
-    """Methods by classes: gain of F1 in points, outlined where its interval excludes 0."""
-    pairs, classes = compared(place.table), place.table.dataset.classes
-    present = [c for c in classes if any(c in d.per_class for _, d in pairs)]
-    if not present:
-        return Markup()
-    most = max(abs(g) for _, d in pairs for g in d.per_class.values()) or 1.0
-    head = element("tr", element("td"), *(_class_head(c) for c in present))
-    rows = []
-    for method, d in pairs:
-        name = element("a", method.name, href=place.links[method.name], title=method.name)
-        cells = [_class_cell(d, c, most) for c in present]
-        rows.append(element("tr", element("th", name, scope="row"), *cells))
-    body = (element("thead", head), element("tbody", *rows))
-    return scroll(element("table", *body, class_="matrix heat"))
-
-
-def _class_head(name: str) -> Markup:
-    return element("th", element("span", name), scope="col")
-
-
-def _class_cell(d: Difference, name: str, most: float) -> Markup:
-    if name not in d.per_class:
-        return element("td")
-    change, interval = d.per_class[name], d.per_class_interval.get(name)
-    kinds = ["hit" if change > 0 else "miss"]
-    if abs(change) > 0.75 * most:
-        kinds.append("deep")
-    if excludes_zero(interval):
-        kinds.append("apart")
-    points = f"{100 * change:+.0f}".replace("-", "\N{MINUS SIGN}")
-    return element(
-        "td",
-        "0" if points[1:] == "0" else points,
-        class_=" ".join(kinds),
-        style=f"--a:{abs(change) / most:.2f}",
-        title=f"{name}: {signed(change)} points, {interval_words(interval)}",
-    )
 
 
 def missing(place: Place) -> Markup:
