@@ -223,6 +223,7 @@ def test_a_slow_client_loses_the_oldest_and_is_told(serve, student, monkeypatch)
     with deaf(served) as link:
         for message in sent:
             link.send(message)
+        assert waited(lambda: served.hub.sessions)
         (one,) = served.hub.sessions
         assert waited(lambda: one._recognizer and one._recognizer.counts.samples >= count - 50)
         assert one.outbox.dropped > 0
