@@ -234,13 +234,15 @@ def test_a_loss_that_does_not_fit_is_named(
 
 
 class Odd(nn.Module):
-    """Asks for what there is not, or gives a value a class."""
+    """Asks for what there is not."""
 
     def forward(self, student_logit: Tensor) -> Tensor:
         return student_logit
 
 
 class Wide(nn.Module):
+    """Gives a value a class."""
+
     def forward(self, student_logits: Tensor) -> Tensor:
         return student_logits
 

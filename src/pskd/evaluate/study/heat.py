@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from pskd.evaluate.markup import Markup, element
 from pskd.evaluate.sections import scroll
@@ -17,7 +16,7 @@ def class_gains(place: Place) -> Markup:
     """Methods by classes: gain of F1 in points, outlined where its interval excludes 0."""
     pairs, classes = compared(place.table), place.table.dataset.classes
     present = [c for c in classes if any(c in d.per_class for _, d in pairs)]
-    return _heat(place, pairs, present, lambda d: d.per_class, lambda d: d.per_class_interval)
+    return _heat(place, pairs, present, lambda d: d.per_class, lambda d: d.per_class_interval, {})
 
 
 def person_gains(place: Place) -> Markup:
@@ -40,7 +39,7 @@ def _heat(
     columns: Sequence[str],
     gains: Callable[[Difference], Mapping[str, float]],
     intervals: Callable[[Difference], Mapping[str, tuple[float, float]]],
-    further: Mapping[str, Callable[[Difference], str]] = MappingProxyType({}),
+    further: Mapping[str, Callable[[Difference], str]],
 ) -> Markup:
     """The table; `further` has columns of words beside the painted ones, by their heading."""
     if not columns:
